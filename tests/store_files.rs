@@ -539,8 +539,10 @@ async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
     let conflict = |text: String| "<<<<<<< HEAD\n".to_owned() + &text;
-    let newer = |text: String| text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1);
-    let changes: [&dyn Fn(String) -> String; 2] = [&conflict, &newer];
+    let newer = |text: String| text.replacen("\"format\": 1", "\"format\": 2", 1);
+    let member =
+        |text: String| without_checksum(text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1));
+    let changes: [&dyn Fn(String) -> String; 3] = [&conflict, &newer, &member];
     for (change, is_open) in changes.iter().flat_map(|it| [(it, true), (it, false)]) {
         let (_directory, path) = place();
         let mut store = Files::open(&path).unwrap();
@@ -563,6 +565,42 @@ async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
         let now = files(&path);
         assert!(before.iter().all(|(name, bytes)| now.get(name) == Some(bytes)));
         assert_eq!(now.len(), 4);
+    }
+}
+
+/// As a folder that was copied into itself. The second head of a key answers nothing, and would be
+/// back after a purge.
+#[tokio::test]
+async fn a_copied_head_counts_and_goes_with_the_entry() {
+    for how in ["remove", "clear", "tag", "evict"] {
+        let (_directory, path) = place();
+        let store = Files::open(&path).unwrap();
+        let head = head().with_tags(vec!["tag".into()]);
+        put(&store, key(1), head, body(1, 50_000)).await.unwrap();
+        let size = store.size_bytes().await.unwrap();
+        drop(store);
+        copy(&path.join("example.com"), &path.join("copy/example.com"));
+        fs::write(path.join("copy/mine.txt"), "mine").unwrap();
+        let store = Files::builder(&path).max_bytes(200_000).open().unwrap();
+        assert_eq!(store.len().await.unwrap(), 1);
+        // The copy is in one more folder.
+        assert_eq!(store.size_bytes().await.unwrap(), 2 * size + 4_096);
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 50_000));
+        match how {
+            "remove" => assert!(store.remove(&key(1)).await.unwrap()),
+            "clear" => store.clear().await.unwrap(),
+            "tag" => assert_eq!(store.remove_tagged("tag").await.unwrap(), 1),
+            _ => {
+                let other = head_for(Method::GET, "http://b/", "text/plain");
+                put(&store, key(2), other.clone(), body(2, 150_000)).await.unwrap();
+                let evicted = store.evicted();
+                assert_eq!((evicted.entries, evicted.bytes > 100_000), (1, true));
+                assert!(store.remove(&key(2)).await.unwrap());
+            }
+        }
+        assert_eq!(store.size_bytes().await.unwrap(), 0, "{how}");
+        assert_eq!(names(&path), ["copy/mine.txt"], "{how}");
+        assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), 0, "{how}");
     }
 }
 
@@ -824,6 +862,234 @@ fn copy(from: &Path, to: &Path) {
         } else {
             fs::copy(path, to).unwrap();
         }
+    }
+}
+
+/// Three entries, and the path of the head of `/2`.
+async fn three(path: &Path) -> (Files, PathBuf) {
+    let store = Files::open(path).unwrap();
+    for number in 1..4 {
+        let url = format!("http://example.com/{number}");
+        let head = head_for(Method::GET, &url, "text/plain");
+        put(&store, key(number), head, body(number, 10)).await.unwrap();
+    }
+    let head = names(path).into_iter().find(|name| name.contains("/2~") && name.ends_with("json"));
+    (store, path.join(head.unwrap()))
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_hides_and_keeps_no_other() {
+    let newer = |text: String| text.replacen("\"format\": 1", "\"format\": 2", 1);
+    let long = |text: String| {
+        let name = format!("\"file\": \"{}\"", "x".repeat(300));
+        let at = text.find("\"file\": \"2~").unwrap();
+        let end = at + text[at..].find(',').unwrap();
+        without_checksum(text[..at].to_owned() + &name + &text[end..])
+    };
+    let edited = |text: String| text.replace("200", "404");
+    let changes: [(&dyn Fn(String) -> String, ErrorKind); 3] = [
+        (&newer, ErrorKind::Incompatible),
+        (&long, ErrorKind::Corrupt),
+        (&edited, ErrorKind::Corrupt),
+    ];
+    for (change, kind) in changes {
+        let (_directory, path) = place();
+        let (store, head) = three(&path).await;
+        drop(store);
+        edit(&head, change);
+        let store = Files::open(&path).unwrap();
+        let error = match store.get(&key(2)).await {
+            Err(error) => error,
+            Ok(hit) => read(hit.unwrap()).await.unwrap_err(),
+        };
+        assert_eq!((error.kind(), error.key()), (kind, Some(&key(2))), "{error}");
+        let failed: Vec<_> =
+            store.scan().filter_map(|item| std::future::ready(item.err())).collect().await;
+        assert!(failed.iter().all(|error| error.key() == Some(&key(2))), "{failed:?}");
+        let entries = CacheLayer::private(store.clone()).entries();
+        let (_other_directory, other) = place();
+        let other = Files::open(&other).unwrap();
+        let report = entries.copy_with(&other, larder::IfPresent::KeepNewer, |_| {}).await;
+        let report = report.unwrap();
+        assert_eq!((report.copied, report.damaged), (2, 1), "{error}");
+        assert!(!entries.contains(key(2)).await.unwrap());
+        // And the other way.
+        let back = CacheLayer::private(other).entries();
+        back.copy_to(&store, |_| {}).await.unwrap();
+        let filter = larder::Filter::new().url("*.com/{1,3}").unwrap();
+        assert_eq!(entries.remove_where(&filter, |_| {}).await.unwrap(), 2, "{error}");
+        assert_eq!(entries.remove_all_expired().await.unwrap(), 0);
+        entries.reset_expiration(Duration::from_secs(9), |_| {}).await.unwrap();
+    }
+}
+
+/// Whatever stands in the place of a file or a folder, the error is about one entry.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_plain_file_hides_no_other_entry() {
+    for (place_of, with) in [
+        ("body", "folder"),
+        ("body", "loop"),
+        ("body", "pipe"),
+        ("head", "folder"),
+        ("head", "loop"),
+        ("head", "pipe"),
+        ("folder", "file"),
+        ("folder", "loop"),
+    ] {
+        let (_directory, path) = place();
+        let (store, head) = three(&path).await;
+        let url = "http://b/9";
+        put(&store, key(9), head_for(Method::GET, url, "text/plain"), body(9, 20)).await.unwrap();
+        let target = match place_of {
+            "body" => PathBuf::from(head.to_str().unwrap().replace(".json", ".body.txt")),
+            "head" => head,
+            _ => path.join("b"),
+        };
+        if target.is_dir() {
+            fs::remove_dir_all(&target).unwrap();
+        } else {
+            fs::remove_file(&target).unwrap();
+        }
+        match with {
+            "folder" => fs::create_dir(&target).unwrap(),
+            "loop" => std::os::unix::fs::symlink(&target, &target).unwrap(),
+            "pipe" => make_pipe(&target),
+            _ => fs::write(&target, "").unwrap(),
+        }
+        for store in [store, Files::open(&path).unwrap(), read_only(&path)] {
+            let entries = CacheLayer::private(store.clone()).read_only(true).entries();
+            let (_other_directory, other) = place();
+            let other = Files::open(other).unwrap();
+            let copied = entries.copy_to(&other, |_| {}).await;
+            assert_eq!(copied.unwrap(), 3, "{place_of} {with}");
+            store.flush().await.unwrap();
+        }
+    }
+}
+
+/// What hangs for ever is noticed after ten seconds.
+#[cfg(unix)]
+async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let work = tokio::task::spawn_blocking(work);
+    tokio::time::timeout(Duration::from_secs(10), work).await.expect("it hangs").unwrap()
+}
+
+#[cfg(unix)]
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Opening a named pipe waits for its other end.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_in_the_place_of_any_file_keeps_nobody_waiting() {
+    let (_directory, path) = place();
+    let (store, head) = three(&path).await;
+    drop(store);
+    let dead = path.join(".larder/unfinished/0123456789abcdef");
+    fs::create_dir(&dead).unwrap();
+    make_pipe(&dead.join("alive"));
+    let root = path.clone();
+    let store = in_time(move || Files::open(root)).await.unwrap();
+    assert_eq!(store.len().await.unwrap(), 3);
+    // A file that is to be synced.
+    put(&store, key(2), head_for(Method::GET, "http://example.com/2", "text/plain"), body(2, 20))
+        .await
+        .unwrap();
+    fs::remove_file(&head).unwrap();
+    make_pipe(&head);
+    let flush = tokio::time::timeout(Duration::from_secs(10), store.flush());
+    flush.await.expect("it hangs").unwrap();
+    // A folder.
+    put(&store, key(9), head_for(Method::GET, "http://b/9", "text/plain"), body(9, 20))
+        .await
+        .unwrap();
+    fs::remove_dir_all(path.join("b")).unwrap();
+    make_pipe(&path.join("b"));
+    let flush = tokio::time::timeout(Duration::from_secs(10), store.flush());
+    flush.await.expect("it hangs").unwrap();
+    drop(store);
+    for name in ["lock", "index", ".gitignore"] {
+        let file = path.join(".larder").join(name);
+        fs::remove_file(&file).unwrap();
+        make_pipe(&file);
+        let root = path.clone();
+        let opened = in_time(move || Files::open(root)).await;
+        assert_eq!(opened.is_ok(), name == ".gitignore", "{opened:?}");
+        let root = path.clone();
+        in_time(move || read_only(&root)).await;
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+/// `truncate -s 15T`: room that is not there is not reserved.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_sparse_index_is_cut_off() {
+    let (_directory, path) = place();
+    let (store, _) = three(&path).await;
+    let index = path.join(".larder/index");
+    let whole = fs::metadata(&index).unwrap().len();
+    for (is_open, header) in [(true, 0), (true, u64::MAX), (false, 0), (false, u64::MAX)] {
+        let file = fs::File::options().write(true).open(&index).unwrap();
+        file.set_len(8 << 40).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &header.to_le_bytes(), whole).unwrap();
+        assert_eq!(store.len().await.unwrap(), 3);
+        if is_open {
+            assert!(!store.remove(&key(9)).await.unwrap());
+        } else {
+            assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), 3);
+        }
+        assert_eq!(fs::metadata(&index).unwrap().len(), whole);
+    }
+}
+
+/// A program that removes old temporary files, or `git clean -fdX`.
+#[tokio::test]
+async fn a_hidden_folder_that_is_removed_is_made_anew() {
+    for name in ["unfinished", "unfinished/*", "index", "lock", ""] {
+        let (_directory, path) = place();
+        let (one, other) = (Files::open(&path).unwrap(), Files::open(&path).unwrap());
+        put(&one, key(1), head(), body(1, 200_000)).await.unwrap();
+        assert_eq!(get(&other, key(1)).await.unwrap(), body(1, 200_000));
+        let mut unfinished = one.put(&key(1), head()).await.unwrap();
+        for piece in pieces(&body(9, MIB)) {
+            unfinished.write(piece).await.unwrap();
+        }
+        match name {
+            "unfinished/*" => {
+                for own in fs::read_dir(path.join(".larder/unfinished")).unwrap() {
+                    fs::remove_dir_all(own.unwrap().path()).unwrap();
+                }
+            }
+            "index" | "lock" => fs::remove_file(path.join(".larder").join(name)).unwrap(),
+            _ => fs::remove_dir_all(path.join(".larder").join(name)).unwrap(),
+        }
+        // What was written into the folder is lost, and that is an error.
+        let is_lost = !["index", "lock"].contains(&name);
+        assert_eq!(unfinished.finish(None).await.is_err(), is_lost, "{name}");
+        let third = Files::open(&path).unwrap();
+        let all = [&one, &third, &other, &one, &third];
+        for (turn, writers) in all.windows(2).enumerate() {
+            let turn = turn as u64 + 2;
+            put(writers[0], key(1), head(), body(turn, 300)).await.unwrap();
+            let head = head_for(Method::GET, &format!("http://b/{turn}"), "text/plain");
+            put(writers[1], key(turn), head, body(turn, 200_000)).await.unwrap();
+            for store in [&one, &other, &third] {
+                // Whoever changes something learns what the others have changed.
+                store.remove(&key(99)).await.unwrap();
+                assert_eq!(get(store, key(1)).await.unwrap(), body(turn, 300), "{name} {turn}");
+                assert_eq!(get(store, key(turn)).await.unwrap(), body(turn, 200_000), "{name}");
+            }
+        }
+        one.clear().await.unwrap();
+        for store in [&one, &other, &third] {
+            store.remove(&key(99)).await.unwrap();
+            assert_eq!(store.len().await.unwrap(), 0, "{name}");
+        }
+        assert_eq!(names(&path), Vec::<String>::new(), "{name}");
+        assert_eq!(fs::read_to_string(path.join(".larder/.gitignore")).unwrap(), "*\n");
     }
 }
 

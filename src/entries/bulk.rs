@@ -1,13 +1,14 @@
 //! Operations that read every entry: removal by a filter, new expiries, copies.
 
 use std::{
+    collections::HashSet,
     future::poll_fn,
     pin::{Pin, pin},
 };
 
 use futures_core::Stream;
 
-use super::{Entries, Filter};
+use super::{Entries, Filter, is_unreadable_entry, unless_damaged};
 use crate::{
     cache::Change,
     entry::{Head, Others},
@@ -34,8 +35,8 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// If the store fails. Entries that are removed by then stay removed. Damaged entries are
-    /// skipped.
+    /// If the store fails. Entries that are removed by then stay removed. Entries that are damaged
+    /// or of a newer version of this crate are skipped.
     pub async fn remove_where(
         &self,
         filter: &Filter,
@@ -64,7 +65,7 @@ impl<B: Store> Entries<B> {
                 }
                 Some(Change::Removal)
             });
-            removed += u64::from(changed.await? && is_response);
+            removed += u64::from(unless_unreadable(changed.await)? && is_response);
         }
         Ok(removed)
     }
@@ -81,7 +82,8 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// If the store fails. Entries that are changed by then stay changed.
+    /// If the store fails. Entries that are changed by then stay changed. Entries that are damaged
+    /// or of a newer version of this crate are skipped.
     pub async fn reset_expiration(
         &self,
         expiration: impl Into<Expiration>,
@@ -119,7 +121,7 @@ impl<B: Store> Entries<B> {
                     }
                 })
             });
-            changed += u64::from(done.await? && is_response);
+            changed += u64::from(unless_unreadable(done.await)? && is_response);
         }
         Ok(changed)
     }
@@ -163,8 +165,9 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// If either store fails. Entries that are copied by then stay copied. Damaged entries are
-    /// skipped, and so are entries that are too large for `other`.
+    /// If either store fails. Entries that are copied by then stay copied. Entries that are damaged
+    /// or of a newer version of this crate are skipped, and so are entries that are too large for
+    /// `other`.
     pub async fn copy_to<C: Store>(&self, other: &C, mut progress: impl FnMut(u64)) -> Result<u64> {
         let mut last = 0;
         let report = |report: &CopyReport| {
@@ -193,11 +196,12 @@ impl<B: Store> Entries<B> {
     ) -> Result<CopyReport> {
         let now = self.now();
         let mut report = CopyReport::default();
+        let mut gone = HashSet::new();
         let mut scan = pin!(self.store().scan());
         while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
             let item = match item {
                 Ok(item) => item,
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Err(error) if is_unreadable_entry(&error) => {
                     report.damaged += 1;
                     progress(&report);
                     continue;
@@ -220,7 +224,10 @@ impl<B: Store> Entries<B> {
                 Ok(CopiedAs::Copied(_) | CopiedAs::Kept | CopiedAs::LeftOut) => {
                     (is_response && is_expired).then_some(&mut report.expired)
                 }
-                Ok(CopiedAs::Gone) => None,
+                Ok(CopiedAs::Gone) => {
+                    gone.insert(item.key);
+                    None
+                }
                 Ok(CopiedAs::Damaged) => Some(&mut report.damaged),
                 Err(error) if error.kind() == ErrorKind::TooLarge => Some(&mut report.too_large),
                 Err(error) => return Err(error),
@@ -230,7 +237,25 @@ impl<B: Store> Entries<B> {
             }
             progress(&report);
         }
+        if !gone.is_empty() {
+            report.damaged += self.count_lost(&gone).await?;
+            progress(&report);
+        }
         Ok(report)
+    }
+
+    /// How many of these entries, which a lookup has not found, are listed once more and still not
+    /// found: they were not removed meanwhile, but are damaged.
+    async fn count_lost(&self, gone: &HashSet<Key>) -> Result<u64> {
+        let mut lost = 0;
+        let mut scan = pin!(self.store().scan());
+        while let Some(item) = next_sound(scan.as_mut()).await? {
+            if gone.contains(&item.key) {
+                let found = unless_damaged(self.layer.inner.handle.get(&item.key).await)?;
+                lost += u64::from(found.is_none());
+            }
+        }
+        Ok(lost)
     }
 
     /// Copies one entry.
@@ -243,15 +268,14 @@ impl<B: Store> Entries<B> {
         let (head, mut body) = match self.layer.inner.handle.get(key).await {
             Ok(Some(Hit { head, body, .. })) => (head, body),
             Ok(None) => return Ok(CopiedAs::Gone),
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(CopiedAs::Damaged),
+            Err(error) if is_unreadable_entry(&error) => return Ok(CopiedAs::Damaged),
             Err(error) => return Err(error),
         };
         if if_present == IfPresent::KeepNewer {
-            match other.get(key).await {
-                Ok(Some(there)) if is_as_new(&there.head, &head) => return Ok(CopiedAs::Kept),
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                // The copy takes the place of what is older or damaged.
-                _ => {}
+            // The copy takes the place of what is older or damaged.
+            let there = unless_damaged(other.get(key).await)?;
+            if there.is_some_and(|there| is_as_new(&there.head, &head)) {
+                return Ok(CopiedAs::Kept);
             }
         }
         let bytes = head.body_len();
@@ -261,8 +285,8 @@ impl<B: Store> Entries<B> {
                 Ok(chunk) => writer.write(chunk).await?,
                 Err(error) => {
                     writer.abort().await;
-                    let is_damaged = error.kind() == ErrorKind::Corrupt;
-                    return if is_damaged { Ok(CopiedAs::Damaged) } else { Err(error) };
+                    let is_unreadable = is_unreadable_entry(&error);
+                    return if is_unreadable { Ok(CopiedAs::Damaged) } else { Err(error) };
                 }
             }
         }
@@ -298,7 +322,8 @@ pub struct CopyReport {
     pub kept: u64,
     /// Expired responses.
     pub expired: u64,
-    /// Entries that are damaged and were not copied.
+    /// Entries that are damaged or of a newer version of this crate and were not copied. An entry
+    /// that is listed and that no lookup finds is damaged.
     pub damaged: u64,
     /// Entries that are too large for the other store and were not copied.
     pub too_large: u64,
@@ -323,13 +348,21 @@ fn is_as_new(there: &Head, new: &Head) -> bool {
     *there == *new || there.stored_at() > new.stored_at()
 }
 
-/// The next entry of a scan whose head is not damaged.
+/// Whether an entry was changed. One that cannot be read any more was not.
+fn unless_unreadable(changed: Result<bool>) -> Result<bool> {
+    match changed {
+        Err(error) if is_unreadable_entry(&error) => Ok(false),
+        changed => changed,
+    }
+}
+
+/// The next entry of a scan whose head can be read.
 async fn next_sound(
     mut scan: Pin<&mut impl Stream<Item = Result<Scanned>>>,
 ) -> Result<Option<Scanned>> {
     loop {
         match poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
-            Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {}
+            Some(Err(error)) if is_unreadable_entry(&error) => {}
             other => return other.transpose(),
         }
     }

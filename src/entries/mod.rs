@@ -118,8 +118,8 @@ impl<B: Store> Entries<B> {
     /// the URL has variants, this is the variant that such a request selects. If the key has
     /// [some](CacheLayer::add_key_headers) or [all](CacheLayer::key_all_headers) request headers,
     /// this is the response to a request without them: pass a request to get another one. Three
-    /// things count as no entry: a damaged entry, a part of the response, and a response that
-    /// answers only by another URL's `No-Vary-Search`.
+    /// things count as no entry: an entry that is damaged or of a newer version of this crate, a
+    /// part of the response, and a response that answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
@@ -278,9 +278,9 @@ impl<B: Store> Entries<B> {
         self.layer.inner.clear().await
     }
 
-    /// Lists every stored response, expired or not, in no particular order. A damaged entry is an
-    /// `Err`, and the stream continues after it. Forgotten variants are listed until they expire or
-    /// are evicted.
+    /// Lists every stored response, expired or not, in no particular order. An entry that is
+    /// damaged or of a newer version of this crate is an `Err`, and the stream continues after it.
+    /// Forgotten variants are listed until they expire or are evicted.
     ///
     /// [`Filter::matches`] selects entries of the list as [`remove_where`](Entries::remove_where)
     /// selects entries to remove. The method `next` is in `futures_util::StreamExt` and in
@@ -434,11 +434,22 @@ impl<B: Store> Entries<B> {
     }
 }
 
-/// The entry that was found. A damaged one counts as none.
+/// The entry that was found. A damaged one counts as none, and so does one of a newer version.
 fn unless_damaged(found: Result<Option<Hit>>) -> Result<Option<Hit>> {
     match found {
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) if is_unreadable_entry(&error) => Ok(None),
         found => found,
+    }
+}
+
+/// Whether the error is about one entry, and the others can be read: it is damaged, or a newer
+/// version of this crate has written it.
+fn is_unreadable_entry(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Corrupt => true,
+        // Without a key, it is the whole store that is of another version.
+        ErrorKind::Incompatible => error.key().is_some(),
+        _ => false,
     }
 }
 

@@ -215,7 +215,7 @@
 //! |---|---|
 //! | `Unavailable` | The server or disk does not answer, the file is locked by another process, or the store is closed. It may work again later. For one file and several processes, use `Redb` with `multi_process`, or `Sqlite`. A process that is stopped in the middle of a write holds up the others that use its `Files` folder: each waits for ten seconds. |
 //! | `Corrupt` | One damaged entry is removed by itself. If the whole file is damaged, remove it: the cache starts empty. The files of a damaged entry of `Files` stay; if you edited one, remove the line `checksum` from its head. |
-//! | `Incompatible` | Another version of larder, or another program, wrote it. Choose another path or namespace. `start_anew` empties a file of an older version. |
+//! | `Incompatible` | Another version of larder, or another program, wrote it. Choose another path or namespace. `start_anew` empties a file of an older version. A single entry of `Files` that a newer version has written is a miss, and its files stay. |
 //! | `TooLarge` | The entry does not fit. Raise the store's limit, or lower [`max_body`](crate::CacheLayer::max_body). |
 //! | `Full` | Make room on the disk, raise `maxmemory`, or allow the server to evict. What is stored stays readable. |
 //! | `Denied` | Check the permissions of the file or folder, whether the store is opened with `read_only(true)`, or the login and its rights. |

@@ -68,3 +68,27 @@ fn a_store_is_not_copied_into_itself() {
         assert!(ran.err.contains("the same store"), "{}", ran.err);
     }
 }
+
+/// It would read what it writes.
+#[cfg(feature = "files")]
+#[test]
+fn a_folder_is_not_copied_into_a_folder_of_its_own() {
+    let cache = Cache::new("files");
+    cache.fill(HOUR / 2, &["/news/1"]);
+    let inner = format!("{}/backup/today", cache.arg());
+    for (from, to) in [
+        (cache.arg(), inner.clone()),
+        (cache.arg(), format!("files:{}/../cache.file/x", cache.path().display())),
+        (cache.arg(), format!("files:{}/../none/../cache.file", cache.path().display())),
+        (cache.arg(), format!("files:{}", cache.folder.path().display())),
+    ] {
+        for command in ["copy", "export"] {
+            let ran = run([command, &from, &to]);
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.err.contains("one folder is inside the other"), "{}", ran.err);
+        }
+    }
+    assert!(!cache.path().join("backup").exists());
+    let beside = format!("{}-2", cache.arg());
+    assert_eq!(run(["copy", &cache.arg(), &beside]).code, 0);
+}

@@ -31,7 +31,7 @@ fn damaged_entries_are_named_and_repaired() {
     assert!(ran.out.ends_with("read 3 entries (7 B), 2 damaged\n"), "{}", ran.out);
     let ran = cache.run("ls", &[]);
     assert_eq!((ran.code, ran.out.lines().count()), (0, 3), "a damaged body has a head to list");
-    assert!(ran.err.contains("passed over 1 entry with damage"), "{}", ran.err);
+    assert!(ran.err.contains("passed over 1 entry that cannot be read"), "{}", ran.err);
 
     let lines = cache.json(&["check"], &["--repair"]);
     let keys: Vec<_> = lines[..2].iter().map(|line| line["key"].as_str().unwrap()).collect();
@@ -67,8 +67,88 @@ fn damaged_entries_are_not_copied_or_exported() {
     let ran = cache.run("export", &["-"]);
     assert_eq!(ran.code, 3);
     assert_eq!(ran.out.matches("startedDateTime").count(), 1);
-    assert!(ran.err.contains("left out 1 entry with damage"), "{}", ran.err);
+    assert!(ran.err.contains("left out 1 entry that cannot be read"), "{}", ran.err);
     assert_eq!(cache.json(&["check"], &[])[2]["damaged"], 2, "reading has removed nothing");
+}
+
+/// The head of the entry for `/hello` in a folder.
+#[cfg(feature = "files")]
+fn hello(cache: &Cache) -> std::path::PathBuf {
+    let folder = std::fs::read_dir(cache.path().join("example.com")).unwrap();
+    let mut paths = folder.map(|file| file.unwrap().path());
+    let is_head = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("hello~") && name.ends_with(".json")
+    };
+    paths.find(is_head).unwrap()
+}
+
+#[cfg(feature = "files")]
+#[test]
+fn an_entry_of_a_newer_version_hides_no_other_and_is_named() {
+    let cache = Cache::new("files");
+    cache.fill(HOUR * 3, &["/news/1"]);
+    cache.fill(HOUR / 2, &["/news/2", "/news/3", "/hello"]);
+    let head = hello(&cache);
+    let text = std::fs::read_to_string(&head).unwrap().replace("\"format\": 1", "\"format\": 2");
+    std::fs::write(&head, &text).unwrap();
+    let passed_over = "passed over 1 entry that cannot be read; see `larder check`";
+    for (command, args) in [
+        ("ls", &[][..]),
+        ("show", &["http://example.com/news/2"]),
+        ("stats", &[]),
+        ("sweep", &["--all", "--dry-run"]),
+        ("rm", &["http://example.com/news/2"]),
+    ] {
+        let ran = cache.run(command, args);
+        assert_eq!(ran.code, 0, "{command}: {ran:?}");
+        assert!(ran.err.contains(passed_over), "{command}: {}", ran.err);
+    }
+    assert_eq!(cache.urls(), ["/news/1", "/news/3"]);
+    assert_eq!(cache.run("sweep", &["--all"]).out, "removed 1 entry\n");
+    let other = Cache::new("redb");
+    let ran = run(["copy", &cache.arg(), &other.arg()]);
+    assert_eq!((ran.code, &*ran.out), (3, "copied 1 entry (7 B)\nleft out: damaged: 1\n"));
+    assert_eq!(cache.run("export", &["-"]).code, 3);
+    // Nothing is done to it: a newer version may still need it.
+    for args in [&[][..], &["--repair"], &[]] {
+        let ran = cache.run("check", args);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(ran.out.starts_with("damaged  ") && ran.out.contains("has format 2"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&head).unwrap(), text);
+    // An import is about the other entries, too.
+    let har = other.run("export", &["-"]).out;
+    assert_eq!(crate::support::run_with(har.as_bytes(), &["import", &cache.arg(), "-"]).code, 0);
+}
+
+/// A bit of a key has changed in the index of SQLite: the entry is listed, and no lookup finds it.
+#[test]
+fn an_entry_that_no_lookup_finds_is_damaged() {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/news/1", "/news/2", "/hello"]);
+    let key: larder::Key = cache.key("/hello").parse().unwrap();
+    let whole = std::fs::read(cache.path()).unwrap();
+    let is_key = |at: &usize| whole[*at..].starts_with(key.as_bytes());
+    let places: Vec<_> = (0..whole.len()).filter(is_key).collect();
+    let mut checked = String::new();
+    for at in &places {
+        let mut damaged = whole.clone();
+        damaged[*at + 31] ^= 1;
+        std::fs::write(cache.path(), damaged).unwrap();
+        let ran = cache.run("check", &[]);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(ran.out.ends_with("1 damaged\n"), "{ran:?}");
+        checked += &ran.out;
+        let other = Cache::new("redb");
+        let ran = run(["copy", &cache.arg(), &other.arg()]);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(ran.out.ends_with("left out: damaged: 1\n"), "{ran:?}");
+    }
+    // One is in the row, and one in the index.
+    assert_eq!(places.len(), 2);
+    assert_eq!(checked.matches("is listed, and a lookup does not find it").count(), 1, "{checked}");
+    assert!(checked.contains("  http://example.com/hello\n"), "{checked}");
 }
 
 /// A file that this process has open.

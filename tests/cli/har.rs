@@ -87,6 +87,33 @@ fn a_link_stays_one_and_its_file_is_replaced() {
     assert!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).is_ok());
 }
 
+/// A link that leads nowhere is somebody's, too.
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_not_replaced_unless_forced() {
+    let cache = Cache::filled().next().unwrap();
+    for to in ["nowhere.har", "link.har"] {
+        let link = cache.folder.path().join("link.har");
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        let ran = cache.run("export", &[link.to_str().unwrap()]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains("link.har exists; pass --force"), "{}", ran.err);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(cache.run("export", &[link.to_str().unwrap(), "--force"]).code, 0);
+        assert!(serde_json::from_slice::<Value>(&std::fs::read(&link).unwrap()).is_ok());
+        std::fs::remove_file(link).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failed_write_names_its_file() {
+    let cache = Cache::filled().next().unwrap();
+    let ran = cache.run("export", &["/dev/full"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("cannot write /dev/full: "), "{}", ran.err);
+}
+
 /// So is a device, which must not become a file.
 #[cfg(unix)]
 #[test]
@@ -333,6 +360,68 @@ fn a_folder_has_decompressed_bodies() {
     assert_eq!(block_on(hit.body.bytes()).unwrap(), [0xee; 1 << 20][..]);
 }
 
+/// Each of them would end the archive.
+#[test]
+fn an_entry_that_json_libraries_refuse_ends_no_import() {
+    let cache = Cache::new("redb");
+    let whole = exchange("https://a/", &json!({}), &json!({})).to_string();
+    let surrogate = whole.replace("\"text\":\"text\"", r#""text":"\ud800""#);
+    let number = whole.replace("1.9", "1e999");
+    let nested = "[".repeat(300) + &"]".repeat(300);
+    let nested = whole.replace("\"text\":\"text\"", &format!("\"text\":{nested}"));
+    let har = [&surrogate, &number, &nested, &whole].map(String::as_str).join(",");
+    assert!([surrogate, number, nested].iter().all(|text| *text != whole));
+    let har = format!("{{\"log\":{{\"entries\":[{har}]}}}}");
+    let ran = run_with(har.as_bytes(), &["import", &cache.arg(), "-"]);
+    assert_eq!((ran.code, &*ran.err), (0, ""));
+    let expected = "imported 1 entry (4 B)\nskipped 3: not an entry of a HAR file\n";
+    assert_eq!(ran.out, expected);
+    // What larder does not read may be nested as it likes.
+    let deep =
+        whole.replacen('{', &format!("{{\"_more\":{},", "[".repeat(300) + &"]".repeat(300)), 1);
+    let har = format!("{{\"log\":{{\"entries\":[{deep}]}}}}");
+    let ran = run_with(har.as_bytes(), &["import", &cache.arg(), "-", "--overwrite"]);
+    assert_eq!((ran.code, &*ran.out), (0, "imported 1 entry (4 B)\n"));
+}
+
+#[test]
+fn reasons_have_no_values_of_the_file_and_are_few() {
+    let cache = Cache::new("redb");
+    let mut entries = vec![
+        json!({"request": {"method": "GET", "url": ["s3cret"]}, "response": {"status": 200}}),
+        json!({"request": "s3cret", "response": 1}),
+        exchange("https://a/", &json!({"headers": "s3cret"}), &json!({})),
+    ];
+    let vary = |value: &str| json!({"headers": [{"name": "vary", "value": value}]});
+    entries.push(exchange("https://a/", &json!({}), &vary("token s3cret, cookie")));
+    for status in 300..340 {
+        entries.push(exchange("https://a/", &json!({}), &json!({"status": status})));
+    }
+    let summary = import(&cache, &entries, &[]);
+    let skipped = summary["skipped"].as_object().unwrap();
+    assert_eq!(skipped.len(), 21, "{skipped:?}");
+    assert_eq!(skipped.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 44);
+    assert!(!summary.to_string().contains("s3cret"), "{summary}");
+    assert_eq!(skipped["not an entry of a HAR file"], 3);
+    assert_eq!(skipped["other reasons"], 44 - 3 - 1 - 18);
+}
+
+#[test]
+fn headers_that_do_not_fit_skip_the_entry() {
+    let cache = Cache::new("redb");
+    let line = |number| json!({"name": format!("x-{number}"), "value": "1"});
+    let lines = Value::Array((0..40_000).map(line).collect());
+    let headers = json!({"headers": lines});
+    let entries = [
+        exchange("https://a/1", &headers, &json!({})),
+        exchange("https://a/2", &json!({}), &headers),
+        exchange("https://a/3", &json!({}), &json!({})),
+    ];
+    let summary = import(&cache, &entries, &[]);
+    assert_eq!(summary["imported"], 1);
+    assert_eq!(summary["skipped"], json!({"it has too many header lines": 2}));
+}
+
 #[test]
 fn a_file_that_breaks_off_keeps_what_came_before() {
     let cache = Cache::new("redb");
@@ -342,6 +431,7 @@ fn a_file_that_breaks_off_keeps_what_came_before() {
     let ran = run_with(cut, &["import", &cache.arg(), "-"]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("cannot read -: "), "{}", ran.err);
+    assert_eq!(ran.out, "imported 1 entry (4 B)\n");
     assert_eq!(cache.count(&Filter::new()), 1);
     let ran = run(["import", &cache.arg(), "/none.har"]);
     assert_eq!(ran.code, 1);

@@ -57,6 +57,8 @@ impl Cache {
     pub(crate) fn store(&self) -> AnyStore {
         match self.kind {
             "redb" => AnyStore::new(Redb::open(self.path()).unwrap()),
+            #[cfg(feature = "files")]
+            "files" => AnyStore::new(larder::store::Files::open(self.path()).unwrap()),
             _ => AnyStore::new(Sqlite::open(self.path()).unwrap()),
         }
     }

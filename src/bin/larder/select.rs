@@ -10,7 +10,7 @@ use clap::Args;
 use futures_util::{Stream, StreamExt};
 use larder::{
     BoxError, CacheLayer, Entries, EntryInfo, Filter, Key,
-    store::{AnyStore, ErrorKind, Result},
+    store::{AnyStore, Error, ErrorKind, Result},
     time::{Clock, ManualClock, SystemClock},
 };
 
@@ -198,7 +198,18 @@ pub(crate) fn entries_to_read(store: AnyStore) -> Entries<AnyStore> {
     CacheLayer::private(store).read_only(true).entries()
 }
 
-/// The entries of a store, and the number of damaged ones among them.
+/// Whether the error is about one entry, and the others can be read: it is damaged, or a newer
+/// version of larder has written it.
+pub(crate) fn is_unreadable_entry(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Corrupt => true,
+        // Without a key, it is the whole store that is of another version.
+        ErrorKind::Incompatible => error.key().is_some(),
+        _ => false,
+    }
+}
+
+/// The entries of a store, and the number of those among them that cannot be read.
 pub(crate) struct Listed {
     entries: std::pin::Pin<Box<dyn Stream<Item = Result<EntryInfo>> + Send>>,
     damaged: u64,
@@ -209,23 +220,24 @@ impl Listed {
         Self { entries: Box::pin(entries.stream()), damaged: 0 }
     }
 
-    /// How many damaged entries were passed over.
+    /// How many entries that cannot be read were passed over.
     pub(crate) fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// The next entry that is not damaged. At the end, damaged entries are reported.
+    /// The next entry that can be read. At the end, the number of the others is reported.
     pub(crate) async fn next(&mut self) -> Result<Option<EntryInfo>> {
         // Entries that are there at once would keep Ctrl-C waiting.
         tokio::task::yield_now().await;
         loop {
             match self.entries.next().await {
-                Some(Err(error)) if error.kind() == ErrorKind::Corrupt => self.damaged += 1,
+                Some(Err(error)) if is_unreadable_entry(&error) => self.damaged += 1,
                 Some(entry) => return entry.map(Some),
                 None => {
                     if self.damaged > 0 {
                         let damaged = text::entries(self.damaged);
-                        say(format!("passed over {damaged} with damage; see `larder check`"));
+                        let see = "see `larder check`";
+                        say(format!("passed over {damaged} that cannot be read; {see}"));
                     }
                     return Ok(None);
                 }

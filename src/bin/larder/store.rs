@@ -3,7 +3,10 @@
 //! Commands that only read open a file read-only. To a server, they send no command that writes: a
 //! store that is built and not connected creates no index and sweeps nothing.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use larder::{
@@ -145,6 +148,15 @@ impl Location {
         self.0 == other.0 || place(self).is_some_and(|here| place(other) == Some(here))
     }
 
+    /// Whether both are folders of files, and one is inside the other. Neither has to be there.
+    pub(crate) fn is_nested(&self, other: &Self) -> bool {
+        let folder = |location: &Self| {
+            location.0.strip_prefix("files:").map(|path| resolved(Path::new(path)))
+        };
+        let both = folder(self).zip(folder(other));
+        both.is_some_and(|(here, there)| here.starts_with(&there) || there.starts_with(&here))
+    }
+
     /// Whether it is a `files:` store.
     pub(crate) fn is_files(&self) -> bool {
         self.0.starts_with("files:")
@@ -159,6 +171,25 @@ impl Location {
     pub(crate) fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
+}
+
+/// Where a path leads. The part of it that is not there yet is taken as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for folder in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (folder.canonicalize(), path.strip_prefix(folder)) {
+            let up = |mut path: PathBuf, part: Component<'_>| {
+                if part == Component::ParentDir {
+                    path.pop();
+                } else {
+                    path.push(part);
+                }
+                path
+            };
+            return rest.components().fold(real, up);
+        }
+    }
+    path
 }
 
 /// The feature of the stores of this kind. The text of the argument is not repeated in the error,

@@ -24,8 +24,10 @@ impl Builder {
     /// counts each head and each body as 4 KiB at least, and each folder as 4 KiB, since a file
     /// system gives them a block. It does not count the index. Bodies that are still being written
     /// are not counted: each may take as much as the layer's
-    /// [`max_body`](crate::CacheLayer::max_body) in addition. `u64::MAX` means no limit, and
-    /// [`open`](Builder::open) refuses 0. An entry that is larger than the limit is refused.
+    /// [`max_body`](crate::CacheLayer::max_body) in addition. An entry is stored before old ones
+    /// are evicted, so for a moment the entries may take more than the limit, by that entry.
+    /// `u64::MAX` means no limit, and [`open`](Builder::open) refuses 0. An entry that is larger
+    /// than the limit is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self

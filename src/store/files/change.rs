@@ -267,10 +267,9 @@ impl Locked<'_> {
         let mut evicted = Evicted::default();
         loop {
             let victim = match self.shared.view() {
-                Ok(mut view) if view.index.bytes() > self.shared.max_bytes => view
-                    .index
-                    .next_to_evict(kept)
-                    .and_then(|key| Some((key, view.index.get(&key)?.bytes()))),
+                Ok(mut view) if view.index.bytes() > self.shared.max_bytes => {
+                    view.index.next_to_evict(kept).map(|key| (key, view.index.bytes_of(&key)))
+                }
                 _ => None,
             };
             let Some((key, bytes)) = victim else { break };
@@ -290,11 +289,12 @@ impl Locked<'_> {
         let view = self.shared.view()?;
         let remove = |key: Key| {
             let row = view.index.get(&key)?;
-            let is_ours = self.is_replaceable(&row.path, &key, Some(row));
-            let files = if is_ours { row.own_files() } else { Vec::new() };
+            // A copy would be the entry when the folder is opened the next time.
+            let rows = [row].into_iter().chain(view.index.copies(&key));
+            let ours = rows.filter(|row| self.is_replaceable(&row.path, &key, Some(row)));
             // Without its head, an entry is gone.
-            let files = files.iter().rev();
-            let stale = files.filter_map(|path| self.shared.folder.stale(path)).collect();
+            let files = ours.flat_map(|row| row.own_files().into_iter().rev());
+            let stale = files.filter_map(|path| self.shared.folder.stale(&path)).collect();
             Some(Frame::Remove { key: *key.as_bytes(), stale })
         };
         let frames: Vec<_> = keys.into_iter().filter_map(remove).collect();

@@ -111,10 +111,7 @@ impl Document {
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let document = Self::parse_known(path, bytes)?;
         match document.checksum {
-            Some(checksum) if checksum.head != document.crc() => Err(corrupt(
-                path,
-                "does not match its checksum; if it was edited by hand, remove the line `checksum`",
-            )),
+            Some(checksum) if checksum.head != document.crc() => Err(mismatch(path)),
             _ => Ok(document),
         }
     }
@@ -196,9 +193,11 @@ fn unreadable(path: &Path, bytes: &[u8], error: serde_json::Error) -> Error {
     {
         return other_format(path, format);
     }
-    // A later version may have added it. What it wrote is not damaged. The text is serde's, which
-    // has no other way to tell.
+    // A later version may have added it. The text is serde's, which has no other way to tell.
     if error.is_data() && error.to_string().starts_with("unknown field") {
+        if !has_own_checksum(bytes) {
+            return mismatch(path).with_source(error);
+        }
         let message = format!(
             "{} has a member that this version of larder does not know; use the version that wrote \
              it, or remove the member",
@@ -207,6 +206,49 @@ fn unreadable(path: &Path, bytes: &[u8], error: serde_json::Error) -> Error {
         return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
     }
     corrupt(path, "is no head of an entry").with_source(error)
+}
+
+fn mismatch(path: &Path) -> Error {
+    let why = "does not match its checksum; if it was edited by hand, remove the line `checksum`";
+    corrupt(path, why)
+}
+
+/// Whether a head with members that are not known here has the checksum of its content, or none.
+/// What a later version has written is not damaged.
+fn has_own_checksum(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Sum {
+        #[serde(default)]
+        checksum: Option<Checksum>,
+    }
+    let Ok(Sum { checksum }) = serde_json::from_slice(bytes) else { return false };
+    let Some(checksum) = checksum else { return true };
+    let member = format!("\"checksum\":\"{:08x} {:08x}\"", checksum.head, checksum.body);
+    let content = without_member(&compact(bytes), member.as_bytes());
+    crc32fast::hash(&content) == checksum.head
+}
+
+/// JSON without the white space between its tokens.
+fn compact(json: &[u8]) -> Vec<u8> {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        let is_kept = is_text || !byte.is_ascii_whitespace();
+        is_text ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_kept
+    };
+    json.iter().copied().filter(is_kept).collect()
+}
+
+/// A compact object without this member, and without the comma that divides it from another.
+fn without_member(object: &[u8], member: &[u8]) -> Vec<u8> {
+    let at = object.windows(member.len()).position(|bytes| bytes == member);
+    let Some(at) = at else { return object.to_vec() };
+    let (before, after) = (&object[..at], &object[at + member.len()..]);
+    match before.strip_suffix(b",") {
+        Some(before) => [before, after].concat(),
+        None => [before, after.strip_prefix(b",").unwrap_or(after)].concat(),
+    }
 }
 
 #[cfg(test)]
@@ -290,9 +332,27 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes}");
         }
         let newer = text.replace("\"format\": 1", "\"format\": 2");
-        let member = |of: &str| text.replacen(of, &format!("\"new\": 1,\n{of}"), 1);
-        let members = ["\"key\"", "\"url\"", "\"status\"", "\"tags\"", "\"length\""].map(member);
-        for newer in members.iter().chain([&newer]) {
+        // The checksum that a newer version gives to what it writes.
+        let sealed = |newer: &str| {
+            let value: Document = serde_json::from_str(&text).unwrap();
+            let old = serde_json::to_string(&value.checksum).unwrap();
+            let (member, body) = (format!("\"checksum\":{old}"), &old[10..18]);
+            let content = without_member(&compact(newer.as_bytes()), member.as_bytes());
+            newer.replace(&old, &format!("\"{:08x} {body}\"", crc32fast::hash(&content)))
+        };
+        assert_eq!(sealed(&text), text);
+        let of = ["\"key\"", "\"url\"", "\"status\"", "\"tags\"", "\"length\""];
+        let members = of.map(|of| text.replacen(of, &format!("\"a b\": \" \\\"{{ \",\n{of}"), 1));
+        for damaged in &members {
+            let error = Document::parse(Path::new("a"), damaged.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged}");
+        }
+        let unsealed = members.each_ref().map(|text| {
+            let at = text.find(",\n  \"checksum\"").unwrap();
+            text[..at].to_owned() + "\n}\n"
+        });
+        let members = members.each_ref().map(|text| sealed(text));
+        for newer in members.iter().chain(&unsealed).chain([&newer]) {
             let error = Document::parse(Path::new("a"), newer.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Incompatible, "{newer}");
             assert!(Document::outline(newer.as_bytes()).is_some());

@@ -2,7 +2,10 @@
 
 use std::{io, path::Path};
 
-use crate::store::{Error, ErrorKind, disk};
+use crate::{
+    Key,
+    store::{Error, ErrorKind, disk},
+};
 
 /// The name of the store in errors, logs and metrics.
 pub(super) const STORE: &str = "files";
@@ -10,6 +13,15 @@ pub(super) const STORE: &str = "files";
 /// The error for stored data that does not decode.
 pub(super) fn corrupt(path: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, format!("{} {why}", path.display()))
+}
+
+/// The error with the key of its entry, if it is about the entry alone: it is damaged, or of a
+/// newer version.
+pub(super) fn of_entry(error: Error, key: &Key) -> Error {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Incompatible => error.with_key(key),
+        _ => error,
+    }
 }
 
 /// The error for a file or folder that cannot be used: `doing` is `read`, `write` and so on.

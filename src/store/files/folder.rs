@@ -11,10 +11,10 @@ use std::{
 
 use super::{
     fault::{self, corrupt},
-    name,
+    name::{self, STAGING},
     stale::{Stale, changed},
 };
-use crate::store::Result;
+use crate::store::{ErrorKind as Kind, Result};
 
 /// The folder for what is no entry: index, lock and unfinished files.
 pub(super) const HIDDEN: &str = ".larder";
@@ -69,6 +69,8 @@ impl Folder {
         let full = self.path(path);
         let fail = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Ok(None),
+            // A head or an index may say anything.
+            ErrorKind::InvalidFilename => Err(corrupt(&full, "is longer than a path may be")),
             _ => Err(fault::io("read", &full, error)),
         };
         match self.has_folders_above(path) {
@@ -140,8 +142,15 @@ impl Folder {
         Ok(())
     }
 
-    /// Moves a finished file to `path`, in place of what is there. Does nothing if it was moved
-    /// already.
+    /// Creates the hidden folder and what is missing in it.
+    pub(super) fn create_hidden(&self) -> Result<()> {
+        create_folder(&self.root.join(HIDDEN))?;
+        create_folder(&self.hidden(STAGING))?;
+        // Nothing in it belongs into version control.
+        create_file(&self.hidden(".gitignore"), "*\n")
+    }
+
+    /// Moves a finished file to `path`, in place of what is there.
     pub(super) fn publish(&self, staged: &str, path: &str) -> Result<()> {
         let (from, to) = (self.hidden(staged), self.path(path));
         for path in [path, &format!("{HIDDEN}/{staged}")] {
@@ -150,11 +159,7 @@ impl Folder {
                 return Err(corrupt(&to, "is not written, since a link leads to it"));
             }
         }
-        match fs::rename(&from, &to) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(()),
-            Err(error) => Err(fault::io("write", &to, error)),
-        }
+        fs::rename(&from, &to).map_err(|error| fault::io("write", &to, error))
     }
 
     /// Removes a file, if it is still there and the same, and the folders that become empty.
@@ -227,18 +232,54 @@ impl Folder {
     pub(super) fn sync(&self, paths: &[Box<str>]) -> Result<()> {
         let mut folders = Vec::new();
         for path in paths {
-            let full = self.path(path);
-            match File::open(&full).and_then(|file| file.sync_all()) {
-                Ok(()) => {}
+            match self.open(path) {
+                Ok(Some((file, _))) => {
+                    let synced = file.sync_all();
+                    synced.map_err(|error| fault::io("sync", &self.path(path), error))?;
+                }
                 // It was removed or replaced, which its folder knows.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(fault::io("sync", &full, error)),
+                Ok(None) => {}
+                // Somebody has put a link or a pipe in its place.
+                Err(error) if error.kind() == Kind::Corrupt => {}
+                Err(error) => return Err(error),
             }
-            let above = full.ancestors().skip(1).take_while(|it| it.starts_with(&self.root));
-            folders.extend(above.map(Path::to_path_buf));
+            folders.extend(self.folders_above(path));
         }
         sync_folders(folders);
         Ok(())
+    }
+
+    /// The whole paths of the root and of the folders above `path` that are there.
+    fn folders_above(&self, path: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.root.clone()];
+        for (at, _) in path.match_indices('/') {
+            let folder = self.path(&path[..at]);
+            if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
+                break;
+            }
+            folders.push(folder);
+        }
+        folders
+    }
+}
+
+fn create_folder(path: &Path) -> Result<()> {
+    let is_folder = || fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
+    match fs::create_dir(path) {
+        Err(error) if !(error.kind() == ErrorKind::AlreadyExists && is_folder()) => {
+            Err(fault::io("create the folder", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Creates a file with this text, if there is none.
+pub(super) fn create_file(path: &Path, text: &str) -> Result<()> {
+    match File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(fault::io("write", path, error))
+        }
+        _ => Ok(()),
     }
 }
 

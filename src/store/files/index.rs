@@ -131,6 +131,9 @@ pub(super) struct Index {
     hand: u64,
     /// How many entries are below each folder.
     folders: HashMap<Box<str>, usize>,
+    /// Other heads of a key, which were found when the folder was opened. They answer nothing, and
+    /// go with the entry.
+    copies: HashMap<Key, Vec<Arc<Row>>>,
     /// Without the folders. The lengths may come from somebody else: their sum has room for all.
     bytes: u128,
 }
@@ -147,12 +150,44 @@ impl Index {
         Some(held.row.clone())
     }
 
+    /// The other heads of the entry.
+    pub(super) fn copies(&self, key: &Key) -> &[Arc<Row>] {
+        self.copies.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The bytes that the entry and its copies take on the disk, without their folders.
+    pub(super) fn bytes_of(&self, key: &Key) -> u64 {
+        let rows = self.get(key).into_iter().chain(self.copies(key));
+        rows.fold(0, |bytes, row| bytes.saturating_add(row.bytes()))
+    }
+
+    /// Notes another head of an entry.
+    pub(super) fn insert_copy(&mut self, key: Key, row: Arc<Row>) {
+        let copies = self.copies(&key);
+        let is_known =
+            self.paths.contains_key(&row.path) || copies.iter().any(|copy| copy.path == row.path);
+        if self.rows.contains_key(&key) && !is_known {
+            self.count(&row);
+            self.copies.entry(key).or_default().push(row);
+        }
+    }
+
+    /// The copies of entries that were noted, with their keys.
+    pub(super) fn take_copies(&mut self) -> Vec<(Key, Arc<Row>)> {
+        let all = std::mem::take(&mut self.copies);
+        let all =
+            all.into_iter().flat_map(|(key, rows)| rows.into_iter().map(move |row| (key, row)));
+        all.inspect(|(_, row)| self.uncount(row)).collect()
+    }
+
     /// The key of the entry whose head is at `path`.
     pub(super) fn owner(&self, path: &str) -> Option<&Key> {
         self.paths.get(path)
     }
 
     pub(super) fn insert(&mut self, key: Key, row: Row) {
+        let copies = self.copies.remove(&key).unwrap_or_default();
+        copies.iter().for_each(|row| self.uncount(row));
         let old = self.remove(&key);
         // Another entry had this path. Its file is replaced.
         if let Some(other) = self.paths.get(&row.path).copied() {
@@ -163,16 +198,15 @@ impl Index {
             self.tags.entry(tag.clone()).or_default().insert(key);
         }
         self.paths.insert(row.path.clone(), key);
-        self.bytes += u128::from(row.bytes());
-        for folder in folders(&row.path) {
-            *self.folders.entry(folder.into()).or_default() += 1;
-        }
+        self.count(&row);
         let place = self.next;
         self.next += 1;
         self.order.insert(place, key);
         // What is replaced is in use.
         let held = Held { row: Arc::new(row), place, is_visited: old.is_some() };
         self.rows.insert(key, held);
+        // Unless one of them is the entry now.
+        copies.into_iter().for_each(|row| self.insert_copy(key, row));
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<Row>> {
@@ -188,6 +222,22 @@ impl Index {
         }
         self.paths.remove(&row.path);
         self.order.remove(&place);
+        self.uncount(&row);
+        for copy in self.copies.remove(key).unwrap_or_default() {
+            self.uncount(&copy);
+        }
+        Some(row)
+    }
+
+    /// Counts the files of a head and the folders above them.
+    fn count(&mut self, row: &Row) {
+        self.bytes += u128::from(row.bytes());
+        for folder in folders(&row.path) {
+            *self.folders.entry(folder.into()).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, row: &Row) {
         self.bytes -= u128::from(row.bytes());
         for folder in folders(&row.path) {
             if let Some(count) = self.folders.get_mut(folder) {
@@ -197,7 +247,6 @@ impl Index {
                 }
             }
         }
-        Some(row)
     }
 
     /// The keys of the entries that are kept until `now` or an earlier time.
@@ -300,6 +349,27 @@ pub(super) mod tests {
         index.remove(&key(1));
         assert_eq!((index.bytes(), index.folders.len()), (0, 0));
         assert!(index.ends.is_empty() && index.paths.is_empty() && index.order.is_empty());
+    }
+
+    #[test]
+    fn copies_count_and_go_with_their_entry() {
+        let mut index = Index::default();
+        let insert = |index: &mut Index, path| index.insert_copy(key(1), Arc::new(row(path, &[])));
+        insert(&mut index, "x/a");
+        assert_eq!(index.bytes(), 0, "there is no entry");
+        index.insert(key(1), row("a", &[]));
+        ["x/a", "x/a", "a", "b"].iter().for_each(|path| insert(&mut index, path));
+        assert_eq!((index.copies(&key(1)).len(), index.bytes()), (2, 4 * BLOCK));
+        assert_eq!(index.bytes_of(&key(1)), 3 * BLOCK);
+        // One of them becomes the entry.
+        index.insert(key(1), row("b", &[]));
+        assert_eq!((index.copies(&key(1)).len(), index.bytes()), (1, 3 * BLOCK));
+        let taken = index.take_copies();
+        assert_eq!((taken.len(), index.bytes()), (1, BLOCK));
+        taken.into_iter().for_each(|(key, row)| index.insert_copy(key, row));
+        index.remove(&key(1));
+        assert_eq!((index.bytes(), index.copies(&key(1)).len()), (0, 0));
+        assert!(index.folders.is_empty());
     }
 
     #[test]

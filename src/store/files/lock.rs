@@ -41,6 +41,11 @@ impl LockFile {
         File::open(&path).ok().map(|file| Self { path, file })
     }
 
+    /// Whether others lock this file, too. They do not if it was removed or replaced.
+    pub(super) fn is_in_place(&self) -> bool {
+        stale::is_at(&self.file, &self.path)
+    }
+
     fn fail(&self, doing: &str, error: io::Error) -> Error {
         fault::io(doing, &self.path, error)
     }
@@ -129,21 +134,21 @@ pub(super) struct Staging {
 const ALIVE: &str = "alive";
 
 impl Staging {
-    /// Creates the folder in `folder`.
+    /// Creates the folder in `folder`, which is there.
     pub(super) fn create(hidden: &Path, folder: &str, number: u64) -> Result<Self> {
         let path = format!("{folder}/{number:016x}");
         let full = hidden.join(&path);
         let alive = full.join(ALIVE);
         let create = || {
-            fs::create_dir_all(&full)?;
-            let lock = File::create(&alive)?;
+            fs::create_dir(&full)?;
+            let lock = File::create_new(&alive)?;
             lock.lock()?;
             Ok(lock)
         };
         loop {
             match create() {
                 // Another process may have removed the folder before it was locked.
-                Ok(_) if !alive.exists() => {}
+                Ok(_) if !alive.exists() => drop(fs::remove_dir_all(&full)),
                 Ok(lock) => return Ok(Self { path: path.into(), full, _lock: lock }),
                 Err(error) => {
                     drop(fs::remove_dir_all(&full));
@@ -153,12 +158,23 @@ impl Staging {
         }
     }
 
+    /// Whether the folder is still there. A program that removes old temporary files may have
+    /// removed it.
+    pub(super) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.full).is_ok_and(|it| it.is_dir())
+    }
+
     /// Removes the folders of processes that have died.
     pub(super) fn clean(folder: &Path) {
         for dead in fs::read_dir(folder).into_iter().flatten().flatten() {
             let dead = dead.path();
             // A folder without a lock is being made, or has nothing in it.
-            let Ok(lock) = File::open(dead.join(ALIVE)) else { continue };
+            let alive = dead.join(ALIVE);
+            // Opening a pipe would wait for ever.
+            if stale::check_plain(&alive).is_err() {
+                continue;
+            }
+            let Ok(lock) = File::open(alive) else { continue };
             if lock.try_lock().is_ok() {
                 drop(fs::remove_dir_all(dead));
             }

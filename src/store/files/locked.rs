@@ -16,6 +16,10 @@ use super::{
 };
 use crate::{Key, store::Result};
 
+/// How often the file of the lock is opened. On a file system whose numbers of files change, it
+/// would always seem to be another one.
+const TRIES: usize = 3;
+
 /// The lock, held.
 pub(super) struct Locked<'a> {
     pub(super) shared: &'a Shared,
@@ -29,20 +33,36 @@ impl Shared {
     /// is locked against changes, if there is a lock.
     pub(super) fn lock(&self) -> Result<Locked<'_>> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.read_only && lock.is_none() {
-            // A process may have opened the folder for writing since.
-            *lock = LockFile::open_to_read(self.folder.hidden(LOCK));
-        }
-        let incomplete_at = match &mut *lock {
-            Some(lock) if self.read_only => lock.lock_to_read()?,
-            Some(lock) => lock.lock()?,
-            None => 0,
+        let mut tries = 0;
+        let incomplete_at = loop {
+            tries += 1;
+            if lock.is_none() {
+                *lock = self.open_lock()?;
+            }
+            let Some(held) = &mut *lock else { break 0 };
+            let incomplete_at = if self.read_only { held.lock_to_read()? } else { held.lock()? };
+            if held.is_in_place() || tries == TRIES {
+                break incomplete_at;
+            }
+            // Somebody has removed the file. Others lock the one that is there by now.
+            *lock = None;
         };
         let mut locked = Locked { shared: self, lock, incomplete_at };
         if !self.read_only {
             locked.recover(incomplete_at)?;
         }
         Ok(locked)
+    }
+
+    /// The file of the lock. A folder that is only read may have none, until a process opens it for
+    /// writing.
+    fn open_lock(&self) -> Result<Option<LockFile>> {
+        let path = self.folder.hidden(LOCK);
+        if self.read_only {
+            return Ok(LockFile::open_to_read(path));
+        }
+        self.folder.create_hidden()?;
+        LockFile::open(path).map(Some)
     }
 }
 
@@ -61,7 +81,7 @@ impl Locked<'_> {
     fn recover(&mut self, incomplete_at: u64) -> Result<()> {
         let shared = self.shared;
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let (has_rest, has_no_successor) = view.follow_all(&shared.folder)?;
+        let (has_rest, has_no_successor) = view.follow_in_place(&shared.folder)?;
         if let Some(log) = &mut view.log {
             if has_rest {
                 log.cut()?;
@@ -79,7 +99,8 @@ impl Locked<'_> {
                 let current: Vec<_> = frames.into_iter().filter(is_current).collect();
                 for frame in &current {
                     // A file that another entry has by now stays.
-                    let done = redo(&shared.folder, frame, |path| !files.contains(path));
+                    let may_go = |path: &str| !files.contains(path);
+                    let done = redo(&shared.folder, frame, may_go, true);
                     if done.is_err() {
                         // Nobody could do anything until it is possible. As if its process had
                         // lived, the entry is gone.
@@ -132,7 +153,7 @@ impl Locked<'_> {
         frames.iter().for_each(|frame| view.apply(frame));
         drop(view);
         // A file that cannot be removed keeps no other from being removed.
-        let done = frames.iter().map(|frame| redo(&shared.folder, frame, |_| true));
+        let done = frames.iter().map(|frame| redo(&shared.folder, frame, |_| true, false));
         let done: Vec<_> = done.collect();
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
         if is_removal {
@@ -212,8 +233,13 @@ fn restore(folder: &Folder, view: &mut View, old: Option<(Key, Arc<Row>)>) {
     view.record(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
 }
 
-/// Changes the files as a frame says. It may have been done in part already.
-fn redo(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result<()> {
+/// Changes the files as a frame says. If `is_repeated`, it may have been done in part already.
+fn redo(
+    folder: &Folder,
+    frame: &Frame,
+    may_go: impl Fn(&str) -> bool,
+    is_repeated: bool,
+) -> Result<()> {
     let (Frame::Put { stale, .. } | Frame::Remove { stale, .. }) = frame else { return Ok(()) };
     stale.iter().filter(|it| may_go(&it.path)).try_for_each(|stale| folder.remove(stale))?;
     let Frame::Put { row, head, body, .. } = frame else { return Ok(()) };
@@ -221,11 +247,16 @@ fn redo(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result
         // The removal of a stale file may have removed its folder.
         folder.create_above(&row.path)?;
     }
+    let publish = |staged: &str, path: &str| match folder.publish(staged, path) {
+        // It was moved before.
+        Err(_) if is_repeated && !folder.hidden(staged).exists() => Ok(()),
+        published => published,
+    };
     if let (Some(staged), Some(path)) = (body, row.body_path()) {
-        folder.publish(staged, &path)?;
+        publish(staged, &path)?;
     }
     match head {
-        Some(staged) => folder.publish(staged, &row.path),
+        Some(staged) => publish(staged, &row.path),
         None => Ok(()),
     }
 }

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +30,12 @@ const NAME: usize = 13;
 
 /// The length and the checksum before a frame.
 const FRAME: usize = 8;
+
+/// The largest change, in bytes. That is a removal of some million entries.
+const MAX_CHANGE: u32 = 1 << 30;
+
+/// How many bytes are read at once.
+const BUFFER: u64 = 64 * 1024;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +172,11 @@ impl Log {
         fault::io(doing, &self.path, error)
     }
 
+    /// Whether it is the log at its path. Somebody may have removed or replaced the file.
+    pub(super) fn is_in_place(&self) -> bool {
+        stale::is_at(&self.file, &self.path)
+    }
+
     /// Reads what was appended since.
     pub(super) fn follow(&mut self) -> Result<NewFrames> {
         let mut new = NewFrames::default();
@@ -177,47 +188,31 @@ impl Log {
         if len <= self.end {
             return Ok(new);
         }
-        let mut bytes = vec![0; (len - self.end) as usize];
-        let read = self
-            .file
-            .seek(SeekFrom::Start(self.end))
-            .and_then(|_| self.file.read_exact(&mut bytes));
-        match read {
-            Ok(()) => {}
-            // A process has cut off what another had left.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(new),
-            Err(error) => return Err(self.fail("read", error)),
-        }
-        let mut rest = &bytes[..];
-        while let Some((frames, after)) = decode(rest) {
-            self.end += (rest.len() - after.len()) as u64;
+        let mut reader = Reader::new(&self.file, self.end, len)
+            .map_err(|error| fault::io("read", &self.path, error))?;
+        while let Some(frames) = reader.next().map_err(|error| self.fail("read", error))? {
+            self.end = reader.at;
             self.frames += frames.len();
-            rest = after;
             self.is_ended = frames.contains(&Frame::Moved);
             new.frames.extend(frames);
             if self.is_ended {
                 break;
             }
         }
-        new.has_rest = !rest.is_empty();
+        new.has_rest = self.end < len;
         Ok(new)
     }
 
     /// Reads the frames from the byte `from` on, up to those that were read.
-    pub(super) fn since(&mut self, from: u64) -> Result<Vec<Frame>> {
+    pub(super) fn since(&self, from: u64) -> Result<Vec<Frame>> {
         if from < MAGIC.len() as u64 || from >= self.end {
             return Ok(Vec::new());
         }
-        let mut bytes = vec![0; (self.end - from) as usize];
-        self.file
-            .seek(SeekFrom::Start(from))
-            .and_then(|_| self.file.read_exact(&mut bytes))
-            .map_err(|error| self.fail("read", error))?;
+        let reader = Reader::new(&self.file, from, self.end);
+        let mut reader = reader.map_err(|error| self.fail("read", error))?;
         let mut frames = Vec::new();
-        let mut rest = &bytes[..];
-        while let Some((change, after)) = decode(rest) {
+        while let Some(change) = reader.next().map_err(|error| self.fail("read", error))? {
             frames.extend(change);
-            rest = after;
         }
         Ok(frames)
     }
@@ -256,24 +251,81 @@ fn encode(frames: &[Frame], bytes: &mut Vec<u8>) -> Result<()> {
     bytes.extend_from_slice(&[0; FRAME]);
     let content = postcard::to_allocvec(frames).unwrap_or_default();
     bytes.extend_from_slice(&content);
-    let len = u32::try_from(content.len()).map_err(|_| {
-        Error::new(ErrorKind::TooLarge, STORE, "the tags of an entry do not fit into the index")
+    let len = u32::try_from(content.len()).ok().filter(|len| *len <= MAX_CHANGE);
+    let len = len.ok_or_else(|| {
+        let message = format!(
+            "a change of {} bytes does not fit into the index; change fewer entries at once, or \
+             give them fewer tags",
+            content.len()
+        );
+        Error::new(ErrorKind::TooLarge, STORE, message)
     })?;
     bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
     bytes[start + 4..start + FRAME].copy_from_slice(&crc32fast::hash(&content).to_le_bytes());
     Ok(())
 }
 
-/// The next change and what follows it. A change with an unsafe path is none.
-fn decode(bytes: &[u8]) -> Option<(Vec<Frame>, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let (content, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
+/// Reads one change after the other. A length in the file may be wrong, so memory is only taken for
+/// bytes that are there.
+struct Reader<'a> {
+    file: BufReader<&'a File>,
+    /// The end of the last change that was read.
+    at: u64,
+    /// Where to stop.
+    end: u64,
+    content: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the byte `at` to the byte `end`.
+    fn new(mut file: &'a File, at: u64, end: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(at))?;
+        let capacity = end.saturating_sub(at).min(BUFFER) as usize;
+        let file = BufReader::with_capacity(capacity, file);
+        Ok(Self { file, at, end, content: Vec::new() })
+    }
+
+    /// The next change. `None` if what follows is no whole change.
+    fn next(&mut self) -> io::Result<Option<Vec<Frame>>> {
+        let mut header = [0; FRAME];
+        if self.end - self.at < FRAME as u64 || !self.read(&mut header)? {
+            return Ok(None);
+        }
+        let [a, b, c, d, crc @ ..] = header;
+        let len = u32::from_le_bytes([a, b, c, d]);
+        let end = self.at + FRAME as u64 + u64::from(len);
+        if len > MAX_CHANGE || end > self.end {
+            return Ok(None);
+        }
+        self.content.clear();
+        (&mut self.file).take(len.into()).read_to_end(&mut self.content)?;
+        if self.content.len() != len as usize {
+            return Ok(None);
+        }
+        let frames = decode(&self.content, u32::from_le_bytes(crc));
+        if frames.is_some() {
+            self.at = end;
+        }
+        Ok(frames)
+    }
+
+    /// Whether so many bytes are there: a process may have cut off what another had left.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
+        match self.file.read_exact(bytes) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The frames of a change with this content. `None` if it is damaged or has an unsafe path.
+fn decode(content: &[u8], crc: u32) -> Option<Vec<Frame>> {
+    if crc32fast::hash(content) != crc {
         return None;
     }
     let frames: Vec<Frame> = postcard::from_bytes(content).ok()?;
-    frames.iter().all(Frame::is_safe).then_some((frames, rest))
+    frames.iter().all(Frame::is_safe).then_some(frames)
 }
 
 #[cfg(test)]
@@ -298,7 +350,7 @@ mod tests {
         let is_read = |frame: &Frame| {
             let mut bytes = Vec::new();
             encode(std::slice::from_ref(frame), &mut bytes).unwrap();
-            decode(&bytes).is_some()
+            decode(&bytes[FRAME..], crc32fast::hash(&bytes[FRAME..])).is_some()
         };
         assert!(is_read(&put(1)) && is_read(&remove(&[HEAD, "a/b~01234567.body.txt"])));
         let outside = ["../x~01234567.json", "/x~01234567.json", "a/../x~01234567.json"];

@@ -45,7 +45,10 @@
 //!
 //! `.larder` has a `.gitignore` of its own. It can be removed while no process has the folder open,
 //! and is made anew from the heads when the folder is opened. Versions are kept there and not in
-//! the heads; without it, each entry gets a new one.
+//! the heads; without it, each entry gets a new one. If it is removed while a process has the
+//! folder open, the next change of that process makes it anew. A body that was being written is
+//! lost, and its write fails. Until its next change, the process does not see new entries of
+//! others.
 //!
 //! # Editing by hand
 //!
@@ -60,8 +63,14 @@
 //! matter.
 //!
 //! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
-//! overwritten, and neither is one that a later version of this crate has written. A new entry of
-//! the same key gets a name with more digits.
+//! overwritten, and neither is one that a later version of this crate has written, which is an
+//! error of kind [`ErrorKind::Incompatible`]. A new entry of the same key gets a name with more
+//! digits.
+//!
+//! Two heads may have the same key, such as in a copy of a folder within the folder. One of them is
+//! the entry: the one that the index has, else the first by path that is not damaged. The others
+//! count for [`max_bytes`](Builder::max_bytes) from the next opening on, and are removed when the
+//! entry is removed or evicted.
 //!
 //! Files may be added, changed, renamed and removed, by hand or by `git checkout`, while no process
 //! has the folder open. A head must keep an ending like `~3fa94c1d.json`, and its body stay in the
@@ -133,8 +142,9 @@
 //! New files have the permissions that the process's umask gives. Responses may be private: choose
 //! a folder that only their owner can read. No link below the folder is followed, and no file
 //! outside of it is read, written or removed, whatever a URL, a head or the index says. A link is
-//! noticed before a file is opened. A program that may write to the folder can put one there in
-//! between, so the folder must not be writable for those who are not trusted.
+//! noticed before a file is opened, and so is a pipe, which would keep the reader waiting. A
+//! program that may write to the folder can put one there in between, so the folder must not be
+//! writable for those who are not trusted.
 //!
 //! A cache stores no request headers, so no credentials in them either. A URL is stored, with its
 //! query, and so are response headers and bodies, with the tokens that they have:

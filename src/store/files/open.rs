@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs, io,
-    path::Path,
+    fs,
+    sync::Arc,
 };
 
 use super::{
     builder::Builder,
     fault,
-    folder::{Folder, HIDDEN, Listed, Listing},
+    folder::{self, Folder, Listed, Listing},
     lock::{LockFile, Staging},
     locked::Locked,
     log::{Frame, Log},
@@ -63,32 +63,12 @@ fn create(folder: &Folder) -> Result<()> {
     let fail = |error| fault::io("create the folder", root, error);
     fs::create_dir_all(root).map_err(fail)?;
     let is_new = fs::read_dir(root).map_err(fail)?.next().is_none();
-    create_folder(&root.join(HIDDEN))?;
-    create_folder(&folder.hidden(STAGING))?;
-    // Nothing in it belongs into version control.
-    create_file(&folder.hidden(".gitignore"), "*\n")?;
+    folder.create_hidden()?;
     if is_new {
         // A body with other line endings is another body.
-        create_file(&root.join(".gitattributes"), "* -text\n")?;
+        folder::create_file(&root.join(".gitattributes"), "* -text\n")?;
     }
     Ok(())
-}
-
-fn create_folder(path: &Path) -> Result<()> {
-    let is_folder = || fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
-    match fs::create_dir(path) {
-        Err(error) if !(error.kind() == io::ErrorKind::AlreadyExists && is_folder()) => {
-            Err(fault::io("create the folder", path, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn create_file(path: &Path, text: &str) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Ok(());
-    }
-    fs::write(path, text).map_err(|error| fault::io("write", path, error))
 }
 
 impl Locked<'_> {
@@ -139,11 +119,13 @@ impl Locked<'_> {
         }
         // Of two heads with the same key, the first one counts that is not damaged.
         found.sort_by_key(|(_, row)| row.is_damaged);
-        let mut frames = Vec::new();
+        let (mut frames, mut copies) = (Vec::new(), Vec::new());
         for (key, row) in found {
             if seen.insert(key) {
                 let key = *key.as_bytes();
                 frames.push(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
+            } else if !row.is_damaged {
+                copies.push((key, Arc::new(row)));
             }
         }
         let keys = shared.view()?.index.keys();
@@ -151,6 +133,9 @@ impl Locked<'_> {
             frames.push(Frame::Remove { key: *key.as_bytes(), stale: Vec::new() });
         }
         self.adopt(frames)?;
+        let mut view = shared.view()?;
+        copies.into_iter().for_each(|(key, row)| view.index.insert_copy(key, row));
+        drop(view);
         if !shared.read_only {
             self.evict(None);
             self.compact();

@@ -102,8 +102,10 @@ fn look_locked(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> 
     let Some((owner, new)) = shared.folder.index_head(&row.path)? else {
         // It is still in the index if it is there, so that it can be removed.
         if let Some(file) = shared.folder.read_head(&row.path)? {
-            Document::parse(&file.full, &file.bytes)
-                .inspect_err(|_| shared.damaged.note(key, row.version))?;
+            Document::parse(&file.full, &file.bytes).map_err(|error| {
+                shared.damaged.note(key, row.version);
+                fault::of_entry(error, key)
+            })?;
         }
         locked.adopt(vec![gone])?;
         return Ok(None);
@@ -150,10 +152,11 @@ impl Shared {
     /// Reads the entry of this row. Returns `None` if its head is not the one that the row knows.
     /// Notes the entry if it is damaged.
     fn read_row(&self, key: &Key, row: &Row, want: Want) -> Result<Option<Entry>> {
-        self.try_row(key, row, want).inspect_err(|error| {
+        self.try_row(key, row, want).map_err(|error| {
             if error.kind() == ErrorKind::Corrupt {
                 self.damaged.note(key, row.version);
             }
+            fault::of_entry(error, key)
         })
     }
 
@@ -242,7 +245,7 @@ impl Rest {
     fn page(mut self) -> Page<Self, Bytes> {
         let mut chunks = std::collections::VecDeque::with_capacity(AHEAD);
         while self.left > 0 && chunks.len() < AHEAD {
-            let chunk = self.read();
+            let chunk = self.read().map_err(|error| fault::of_entry(error, &self.key));
             let is_last = chunk.is_err();
             if is_last {
                 self.damaged.note(&self.key, self.version);

@@ -113,8 +113,9 @@ impl Shared {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = match &*staging {
-            Some(staging) => &staging.path,
-            None => {
+            Some(staging) if staging.is_there() => &staging.path,
+            _ => {
+                self.folder.create_hidden()?;
                 let new = Staging::create(&self.folder.hidden(""), STAGING, random_id())?;
                 &staging.insert(new).path
             }

@@ -1,7 +1,7 @@
 //! [`Stale`]: a file that a change removes, and how to tell it from a later one of the same name.
 
 use std::{
-    fs::{self, Metadata},
+    fs::{self, File, Metadata},
     path::Path,
     time::UNIX_EPOCH,
 };
@@ -30,6 +30,20 @@ impl Stale {
 pub(super) fn changed(metadata: &Metadata) -> u64 {
     let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Whether `file` is the one at `path`. Somebody may have removed it or put another one there.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let Ok(there) = fs::symlink_metadata(path) else { return false };
+    #[cfg(unix)]
+    let is_same = |own: Metadata| {
+        use std::os::unix::fs::MetadataExt;
+        (own.dev(), own.ino()) == (there.dev(), there.ino())
+    };
+    // Other systems do not tell, or do not remove a file that is open.
+    #[cfg(not(unix))]
+    let is_same = |_: Metadata| there.is_file();
+    file.metadata().is_ok_and(is_same)
 }
 
 /// Refuses a file of the hidden folder that is a link or no file, since opening it could change a

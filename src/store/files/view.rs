@@ -23,24 +23,35 @@ pub(super) struct View {
 impl View {
     /// Reads what was appended to the log since.
     pub(super) fn follow(&mut self, folder: &Folder) -> Result<()> {
-        self.follow_all(folder).map(drop)
+        self.follow_all(folder, |_| false).map(drop)
     }
 
-    /// The same. Returns whether something follows the last frame, and whether the log says that
-    /// there is another one, but there is none.
-    pub(super) fn follow_all(&mut self, folder: &Folder) -> Result<(bool, bool)> {
+    /// The same for whoever has the lock, who also looks whether the log was removed or replaced.
+    /// Returns whether something follows the last frame, and whether there has to be another log,
+    /// but there is none.
+    pub(super) fn follow_in_place(&mut self, folder: &Folder) -> Result<(bool, bool)> {
+        self.follow_all(folder, |log| !log.is_in_place())
+    }
+
+    fn follow_all(
+        &mut self,
+        folder: &Folder,
+        is_gone: impl Fn(&Log) -> bool,
+    ) -> Result<(bool, bool)> {
         let Some(log) = &mut self.log else { return Ok((false, false)) };
         let mut new = log.follow()?;
-        let mut has_no_successor = log.is_ended;
-        if log.is_ended
-            && let Some(mut other) = Log::open(&folder.hidden(INDEX))?
-        {
+        let mut has_no_successor = log.is_ended || is_gone(log);
+        if has_no_successor && let Some(mut other) = Log::open(&folder.hidden(INDEX))? {
             // It may be the same file: the new one is not in its place yet.
             new = other.follow()?;
             has_no_successor = other.is_ended;
+            let copies = self.index.take_copies();
             *self = Self { index: Index::default(), log: Some(other) };
+            new.frames.iter().for_each(|frame| self.apply(frame));
+            copies.into_iter().for_each(|(key, row)| self.index.insert_copy(key, row));
+        } else {
+            new.frames.iter().for_each(|frame| self.apply(frame));
         }
-        new.frames.iter().for_each(|frame| self.apply(frame));
         Ok((new.has_rest, has_no_successor))
     }
 

@@ -1,12 +1,13 @@
 //! `larder check`: reads every entry to its end, and says what is damaged.
 
-use std::io::Write;
+use std::{collections::HashSet, io::Write, pin::pin};
 
 use clap::Args;
 use futures_util::StreamExt;
+use indicatif::ProgressBar;
 use larder::{
     BoxError, Key,
-    store::{AnyStore, Error, ErrorKind, Store},
+    store::{AnyStore, Error, ErrorKind, Scanned, Store},
 };
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::{
     outcome::{Ended, Outcome, UnreadStdout},
     progress,
     record::write_line,
+    select::is_unreadable_entry,
     store::{Access, Location, Server, close, decompressing},
     text,
 };
@@ -22,7 +24,8 @@ use crate::{
 ///
 /// Heads have a checksum, and so has a body where its store keeps one; lengths are compared with
 /// what the heads say. A damaged entry is a miss for a program, which removes it when it is asked
-/// for it. --repair removes all of them now.
+/// for it. --repair removes all of them now. An entry that a newer version of larder has written
+/// counts as damaged, and is not removed.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Check {
@@ -67,37 +70,33 @@ struct Total {
 pub(crate) async fn run(args: Check, server: &Server) -> Outcome {
     let access = if args.repair { Access::Write } else { Access::Read };
     let store = decompressing(args.store.open(access, server).await?);
-    let bar = progress::bar(store.len().await.ok());
-    let mut out = UnreadStdout::new();
-    let mut total = Total { kind: "total", entries: 0, bytes: 0, damaged: 0, removed: 0 };
-    let mut scan = std::pin::pin!(store.scan());
+    let mut checker = Checker {
+        store: &store,
+        args: &args,
+        bar: progress::bar(store.len().await.ok()),
+        out: UnreadStdout::new(),
+        total: Total { kind: "total", entries: 0, bytes: 0, damaged: 0, removed: 0 },
+    };
+    let mut missing = HashSet::new();
+    let mut scan = pin!(store.scan());
     while let Some(item) = scan.next().await {
-        total.entries += 1;
-        bar.inc(1);
-        let (found, url, key) = match item {
-            Ok(item) => (read(&store, &item.key).await, Some(item.head.clone()), Some(item.key)),
-            Err(error) => {
-                let key = error.key().copied();
-                (Err(error), None, key)
-            }
-        };
-        let error = match found {
-            Ok(bytes) => {
-                total.bytes += bytes;
-                continue;
-            }
-            Err(error) if error.kind() == ErrorKind::Corrupt => error,
-            Err(error) => return Err(error.into()),
-        };
-        total.damaged += 1;
-        let is_removed = match key {
-            Some(key) if args.repair => store.remove(&key).await?,
-            _ => false,
-        };
-        total.removed += u64::from(is_removed);
-        let url = url.as_ref().map(|head| head.url());
-        bar.suspend(|| report(&mut out, args.json, key, url, &error, is_removed))?;
+        if let Some(key) = checker.check(item).await? {
+            missing.insert(key);
+        }
     }
+    // They may have been removed since they were listed. What is still listed was not.
+    let mut scan = pin!(store.scan());
+    while !missing.is_empty()
+        && let Some(item) = scan.next().await
+    {
+        let Ok(item) = item else { continue };
+        if missing.remove(&item.key) && checker.check(Ok(item.clone())).await?.is_some() {
+            let message = "the entry is listed, and a lookup does not find it";
+            let error = Error::new(ErrorKind::Corrupt, "store", message).with_key(&item.key);
+            checker.damaged(Some(item.key), Some(item.head.url()), &error).await?;
+        }
+    }
+    let Checker { bar, mut out, total, .. } = checker;
     bar.finish_and_clear();
     if args.repair {
         close(store.clone()).await?;
@@ -117,10 +116,67 @@ pub(crate) async fn run(args: Check, server: &Server) -> Outcome {
     Ok(if total.damaged > 0 { Ended::Found } else { Ended::Done })
 }
 
-/// Reads an entry to its end, and returns the length of its body. An entry that is gone by now is
-/// empty.
-async fn read(store: &AnyStore, key: &Key) -> Result<u64, Error> {
-    let Some(mut hit) = store.get(key).await? else { return Ok(0) };
+/// A check under way.
+struct Checker<'a> {
+    store: &'a AnyStore,
+    args: &'a Check,
+    bar: ProgressBar,
+    out: UnreadStdout,
+    total: Total,
+}
+
+impl Checker<'_> {
+    /// Reads an entry to its end. Returns its key if a lookup does not find it.
+    async fn check(&mut self, item: Result<Scanned, Error>) -> Result<Option<Key>, BoxError> {
+        let (read, head, key) = match item {
+            Ok(Scanned { key, head, .. }) => (read(self.store, &key).await, Some(head), Some(key)),
+            Err(error) => {
+                let key = error.key().copied();
+                (Err(error), None, key)
+            }
+        };
+        match read {
+            Ok(None) => return Ok(key),
+            Ok(Some(bytes)) => {
+                self.total.bytes += bytes;
+                self.total.entries += 1;
+                self.bar.inc(1);
+            }
+            Err(error) if is_unreadable_entry(&error) => {
+                self.damaged(key, head.as_ref().map(|head| head.url()), &error).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(None)
+    }
+
+    /// Counts and reports an entry that cannot be read, and removes it if it is to be repaired.
+    async fn damaged(
+        &mut self,
+        key: Option<Key>,
+        url: Option<&str>,
+        error: &Error,
+    ) -> Result<(), BoxError> {
+        self.total.entries += 1;
+        self.total.damaged += 1;
+        self.bar.inc(1);
+        // What a newer version has written is whole, and of use for that version.
+        let is_removed = match key {
+            Some(key) if self.args.repair && error.kind() == ErrorKind::Corrupt => {
+                self.store.remove(&key).await?
+            }
+            _ => false,
+        };
+        self.total.removed += u64::from(is_removed);
+        let (out, json) = (&mut self.out, self.args.json);
+        self.bar.suspend(|| report(out, json, key, url, error, is_removed))
+    }
+}
+
+/// Reads an entry to its end, and returns the length of its body. `None` if a lookup does not find
+/// it.
+async fn read(store: &AnyStore, key: &Key) -> Result<Option<u64>, Error> {
+    let Some(mut hit) = store.get(key).await? else { return Ok(None) };
     let said = hit.head.body_len();
     if hit.body.len() != said {
         let message = format!("the body has {} bytes, and its head says {said}", hit.body.len());
@@ -129,7 +185,7 @@ async fn read(store: &AnyStore, key: &Key) -> Result<u64, Error> {
     while let Some(chunk) = hit.body.chunk().await {
         chunk?;
     }
-    Ok(said)
+    Ok(Some(said))
 }
 
 fn report(

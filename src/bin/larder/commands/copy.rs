@@ -78,6 +78,10 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
     if args.from.is_same(&args.to) && server.namespace == of_to.namespace {
         return Err("FROM and TO are the same store; name two".into());
     }
+    if args.from.is_nested(&args.to) {
+        let message = "of FROM and TO, one folder is inside the other; choose a folder outside";
+        return Err(message.into());
+    }
     let from = match args.decompresses {
         true => args.from.open_to_read(server).await?,
         false => args.from.open(Access::Read, server).await?,

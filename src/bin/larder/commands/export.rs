@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use larder::{
     BoxError, EntryInfo,
-    store::{AnyStore, ErrorKind, Store as _},
+    store::{AnyStore, Store as _},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     har::write::Archive,
     outcome::{Ended, Outcome, say},
     progress,
-    select::{Conditions, Listed, entries_to_read},
+    select::{Conditions, Listed, entries_to_read, is_unreadable_entry},
     store::{Location, Server},
     text,
 };
@@ -84,13 +84,15 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
         return Ok(ended(&args, &exported));
     }
     let cannot = |error: io::Error| format!("cannot write {}: {error}", path.display());
+    // A link that leads nowhere is there, too.
+    let is_there = fs::symlink_metadata(path).is_ok();
     let exported = match fs::metadata(path) {
         // A device or a pipe stays what it is.
         Ok(there) if !there.is_file() => {
             let file = File::options().write(true).open(path).map_err(cannot)?;
-            write(&args, &store, &file).await?
+            write(&args, &store, &file).await.map_err(|error| of_file(path, error))?
         }
-        Ok(_) if !args.force => {
+        _ if is_there && !args.force => {
             return Err(format!("{} exists; pass --force to replace it", path.display()).into());
         }
         // A link stays, and the file that it leads to is replaced.
@@ -107,12 +109,20 @@ async fn replace(args: &Export, store: &AnyStore, path: &Path) -> Result<Exporte
     let (part, file) = create_beside(path)
         .map_err(|error| format!("cannot create a file beside {}: {error}", path.display()))?;
     let removed_on_drop = Part(&part);
-    let exported = write(args, store, &file).await?;
+    let exported = write(args, store, &file).await.map_err(|error| of_file(&part, error))?;
     let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
     file.sync_all().map_err(failed)?;
     fs::rename(&part, path).map_err(failed)?;
     std::mem::forget(removed_on_drop);
     Ok(exported)
+}
+
+/// An error of an export to the file at `path`. One of I/O alone would be that of standard output.
+fn of_file(path: &Path, error: BoxError) -> BoxError {
+    match error.is::<io::Error>() {
+        true => format!("cannot write {}: {error}", path.display()).into(),
+        false => error,
+    }
 }
 
 /// Creates a file of a name that no other has. Only its owner may read it, as with the file of a
@@ -171,7 +181,7 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
             Ok(Some(hit)) => (hit.head, hit.body.bytes().await),
             // It was removed since it was listed.
             Ok(None) => continue,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if is_unreadable_entry(&error) => {
                 exported.damaged += 1;
                 continue;
             }
@@ -179,7 +189,7 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
         };
         let body = match body {
             Ok(body) => body,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if is_unreadable_entry(&error) => {
                 exported.damaged += 1;
                 continue;
             }
@@ -199,9 +209,9 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
     }
     if exported.damaged > 0 {
         let damaged = text::entries(exported.damaged);
-        say(format!("left out {damaged} with damage; see `larder check`"));
+        say(format!("left out {damaged} that cannot be read; see `larder check`"));
     }
-    // Those whose heads are damaged.
+    // Those whose heads cannot be read.
     exported.damaged += listed.damaged();
     Ok(exported)
 }

@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use http::{Request, Response};
+use indicatif::ProgressBar;
 use larder::{
     BoxError, CacheLayer, CacheStatus, Entries, Key,
     store::{AnyStore, ErrorKind},
@@ -44,7 +45,8 @@ use crate::{
 /// A response is left out if the store has the same or a newer one, unless you pass --overwrite.
 /// The summary says how many of the others have expired by now, by these settings.
 ///
-/// One entry of the file is held in memory at a time.
+/// One entry of the file is held in memory at a time. After an error, the summary says what was
+/// stored before it.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Import {
@@ -142,6 +144,18 @@ struct Summary {
     skipped: BTreeMap<String, u64>,
 }
 
+/// How many reasons are told apart. They depend on the file, which may have any number of them.
+const REASONS: usize = 20;
+
+impl Summary {
+    /// Counts an entry that is left out.
+    fn skip(&mut self, why: String) {
+        let is_told = self.skipped.len() < REASONS || self.skipped.contains_key(&why);
+        let why = if is_told { why } else { "other reasons".to_owned() };
+        *self.skipped.entry(why).or_default() += 1;
+    }
+}
+
 pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
     let mut input = open(&args.har)?;
     let store = args.store.open(Access::Create, server).await?;
@@ -149,21 +163,41 @@ pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
     let entries = args.settings.layer(store.clone(), &clock)?.entries();
 
     // The file is read on a thread of its own, which waits for each entry to be stored.
-    let (sender, mut receiver) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(1);
     let reader = tokio::task::spawn_blocking(move || {
         read::read(&mut input, |item| sender.blocking_send(item).is_ok())
     });
-    let bar = progress::bar(None);
     let mut summary = Summary::default();
+    let bar = progress::bar(None);
+    let stored = import(&args, &entries, &clock, receiver, &mut summary, &bar).await;
+    bar.finish_and_clear();
+    // The entries that came before an error are kept, so they are counted, too.
+    let closed = close(store).await;
+    print(&summary, args.json)?;
+    stored.and(closed)?;
+    let har = args.har.display();
+    reader.await?.map_err(|error| format!("cannot read {har}: {error}"))?;
+    Ok(Ended::Done)
+}
+
+/// Stores the entries that the reader gives away.
+async fn import(
+    args: &Import,
+    entries: &Entries<AnyStore>,
+    clock: &ManualClock,
+    mut receiver: mpsc::Receiver<read::Item>,
+    summary: &mut Summary,
+    bar: &ProgressBar,
+) -> Result<(), BoxError> {
     while let Some(item) = receiver.recv().await {
         let exchange = item
-            .map_err(|error| format!("not an entry ({error})"))
+            .ok_or_else(|| "not an entry of a HAR file".to_owned())
             .and_then(|entry| Exchange::of(*entry, SystemClock.now(), args.all_statuses));
         let skipped = match exchange {
             Err(why) => Some(why),
             Ok(Exchange { request, response, at, len }) => {
                 clock.set(SystemClock.now());
-                if !args.overwrite && is_there(&entries, &request, at).await? {
+                if !args.overwrite && is_there(entries, &request, at).await? {
                     Some(ALREADY_THERE.to_owned())
                 } else {
                     clock.set(at);
@@ -172,7 +206,7 @@ pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
                             summary.imported += 1;
                             summary.bytes += len;
                             clock.set(SystemClock.now());
-                            summary.expired += u64::from(has_expired(&entries, key).await?);
+                            summary.expired += u64::from(has_expired(entries, key).await?);
                             None
                         }
                         Err(error) if is_refusal(error.kind()) => Some(reason(&error)),
@@ -182,18 +216,12 @@ pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
             }
         };
         if let Some(why) = skipped {
-            *summary.skipped.entry(why).or_default() += 1;
+            summary.skip(why);
         }
         bar.set_position(summary.imported);
         bar.set_message(text::size(summary.bytes));
     }
-    bar.finish_and_clear();
-    // The entries that came before the damage are kept.
-    close(store).await?;
-    let har = args.har.display();
-    reader.await?.map_err(|error| format!("cannot read {har}: {error}"))?;
-    print(&summary, args.json)?;
-    Ok(Ended::Done)
+    Ok(())
 }
 
 /// Why a response is left out that is there.

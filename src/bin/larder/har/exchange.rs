@@ -28,7 +28,8 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// Why the entry cannot be stored. The reason names no URL, so that equal ones can be counted.
+    /// Why the entry cannot be stored. The reason has no URL and no value of a header, which may be
+    /// secret.
     pub(crate) fn of(entry: Entry, now: Timestamp, all_statuses: bool) -> Result<Self, String> {
         let Entry { started_date_time, time, request, response, extra } = entry;
         let method = request.method.as_str();
@@ -51,8 +52,8 @@ impl Exchange {
             body(response.content, response.body_size)?
         };
 
-        let asked = lines(&request.headers, |name| *name != HOST && *name != CONTENT_LENGTH);
-        let mut headers = lines(&response.headers, |_| true);
+        let asked = lines(&request.headers, |name| *name != HOST && *name != CONTENT_LENGTH)?;
+        let mut headers = lines(&response.headers, |_| true)?;
         if !is_head {
             headers.remove(TRANSFER_ENCODING);
         }
@@ -105,7 +106,7 @@ fn body(content: Content, body_size: Option<f64>) -> Result<(Bytes, bool), Strin
 }
 
 /// The header lines that are valid and that `is_wanted`. Pseudo-header fields of HTTP/2 are none.
-fn lines(lines: &[Line], is_wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+fn lines(lines: &[Line], is_wanted: impl Fn(&HeaderName) -> bool) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
     for Line { name, value } in lines {
         let Ok(name) = HeaderName::try_from(name) else { continue };
@@ -115,11 +116,12 @@ fn lines(lines: &[Line], is_wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
         // Browsers join several lines of one name with line breaks.
         for value in value.split('\n') {
             if let Ok(value) = HeaderValue::try_from(value) {
-                let _no_room = map.try_append(&name, value);
+                let appended = map.try_append(&name, value);
+                appended.map_err(|_| "it has too many header lines".to_owned())?;
             }
         }
     }
-    map
+    Ok(map)
 }
 
 /// Changes the charset of decoded text to that in which it is stored now.
@@ -150,6 +152,9 @@ fn varies_by_what_is_known(
         // Browsers leave these two out of what they save, unless they are told not to.
         let is_left_out = ["cookie", "authorization"].contains(&&*name);
         if (is_ours || is_left_out) && !asked.contains_key(&name) {
+            // What is no name may be anything, a secret too.
+            let name = HeaderName::try_from(&name).ok();
+            let name = name.as_ref().map_or("an invalid name", HeaderName::as_str);
             return Err(format!("it varies by {name}, which the file does not have"));
         }
     }
