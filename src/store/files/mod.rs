@@ -50,8 +50,9 @@
 //! # Editing by hand
 //!
 //! The line `checksum` has the CRC-32 of the head and that of the body. To edit an entry, remove
-//! that line (and the comma before it), and change the head or the body as you like: the length of
-//! the body is then that of its file. An entry that was edited while it has the line is an error of
+//! that line, and change the head or the body as you like: the length of the body is then that of
+//! its file, and a `Content-Length` in the head says so too. Other fields that describe the body,
+//! such as `ETag` and `Content-MD5`, stay as they are written. An entry that was edited while it has the line is an error of
 //! kind [`ErrorKind::Corrupt`], whose text gives this advice. For a cache, this is a miss. A
 //! damaged or edited entry that is removed by its key, as a cache does with what is damaged, is
 //! taken out of the index, and **its files stay** until a new entry takes their place. When the
