@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 mod content;
+mod groups;
 mod headers;
 mod parameters;
 mod percent;
@@ -186,6 +187,7 @@ pub(crate) enum Field {
     FormBody = 17,
     MultipartBody = 18,
     DividedParameters = 19,
+    CrowdedQuery = 20,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

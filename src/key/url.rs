@@ -16,7 +16,10 @@
 
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
-use super::percent::{decode_parameter, push_normal};
+use super::{
+    groups::sorted,
+    percent::{decode_parameter, push_normal},
+};
 
 /// The normalised URL of a request, and the credentials that were written into it.
 #[derive(Clone, Debug)]
@@ -36,14 +39,23 @@ pub(crate) struct RequestUrl {
     /// The ignored parameters with a `;`. Some servers split a query there, so that what follows is
     /// a parameter of its own. Only a digest goes into the key, and nothing else uses it.
     pub(crate) divided: Option<String>,
+    /// The query as it was sent, if it has more than [`MAX_IGNORED`] ignored parameters. Only a
+    /// digest goes into the key, and nothing else uses it.
+    pub(crate) crowded: Option<String>,
 }
+
+/// The most ignored parameters that do not count. Servers read a number of parameters, such as a
+/// thousand, and drop the others. A sender could fill that number with ignored ones, so that the
+/// server does not see those that the key has.
+const MAX_IGNORED: usize = 32;
 
 /// How URLs are spelled in keys.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Spelling<'a> {
     /// Whether a parameter stays, by its decoded name.
     pub(crate) keep: Option<&'a dyn Fn(&str) -> bool>,
-    /// Sorts the parameters by name. Parameters with equal names keep their order.
+    /// Sorts the parameters by name. Parameters that a server may read into one value keep their
+    /// order.
     pub(crate) sort: bool,
     /// Leaves path and query as they were sent, except for the two settings above.
     pub(crate) as_sent: bool,
@@ -62,6 +74,7 @@ impl RequestUrl {
         other_host: None,
         sent_host: None,
         divided: None,
+        crowded: None,
     };
 
     /// Normalises `uri`.
@@ -119,8 +132,11 @@ impl RequestUrl {
         text.push_str("://");
         push_lower(&mut text, host);
         push_path(&mut text, path, spelling);
-        let divided = query.and_then(|query| push_query(&mut text, query, spelling));
-        Ok(Self { text, userinfo, other_host, sent_host, divided })
+        let ignored = query.map(|query| push_query(&mut text, query, spelling)).unwrap_or_default();
+        let divided = (!ignored.divided.is_empty()).then_some(ignored.divided);
+        let is_crowded = ignored.count > MAX_IGNORED;
+        let crowded = query.filter(|_| is_crowded).map(str::to_owned);
+        Ok(Self { text, userinfo, other_host, sent_host, divided, crowded })
     }
 }
 
@@ -197,38 +213,54 @@ pub(crate) fn push_without_dots(out: &mut String, path: &str) {
     }
 }
 
-/// Appends the query. Returns the ignored parameters that have a `;`, if there are any.
-fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) -> Option<String> {
+/// The ignored parameters of a query.
+#[derive(Default)]
+struct Ignored {
+    count: usize,
+    /// Those that have a `;`.
+    divided: String,
+}
+
+/// Appends the query without its ignored parameters, and returns these.
+fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) -> Ignored {
     let Spelling { keep, sort, as_sent } = spelling;
     let push = if as_sent { String::push_str } else { push_normal };
+    let mut ignored = Ignored::default();
     if keep.is_none() && !sort {
         out.push('?');
         push(out, query);
-        return None;
+        return ignored;
     }
     let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut divided = String::new();
     for pair in query.split('&') {
         let mut normal = String::with_capacity(pair.len());
         push(&mut normal, pair);
         let name = decode_parameter(normal.split('=').next().unwrap_or_default());
         if keep.is_none_or(|keep| keep(&name)) {
-            pairs.push((normal, name));
-        } else if normal.contains(';') {
-            divided.push('&');
-            divided.push_str(&normal);
+            pairs.push((name, normal));
+            continue;
+        }
+        ignored.count += 1;
+        if normal.contains(';') {
+            ignored.divided.push('&');
+            ignored.divided.push_str(&normal);
         }
     }
-    if sort && !query.contains(';') {
+    if sort && !query.contains(';') && pairs.iter().all(|(name, _)| is_well_formed(name)) {
         // Parameters of one nested object keep their order: `a[][x]=1&a[][y]=2&a[][x]=3` has two.
-        let root = |name: &str| name.split('[').next().unwrap_or_default().to_lowercase();
-        pairs.sort_by_cached_key(|(_, name)| root(name));
+        pairs = sorted(pairs, |name| name.split('[').next().unwrap_or_default().to_lowercase());
     }
-    for (position, (pair, _)) in pairs.iter().enumerate() {
+    for (position, (_, pair)) in pairs.iter().enumerate() {
         out.push(if position == 0 { '?' } else { '&' });
         out.push_str(pair);
     }
-    (!divided.is_empty()).then_some(divided)
+    ignored
+}
+
+/// Whether every server reads the whole name as one. PHP ends it at a NUL, and reads `a[b` as
+/// `a_b`.
+fn is_well_formed(name: &str) -> bool {
+    !name.contains('\0') && (!name.contains('[') || name.contains(']'))
 }
 
 /// Splits a URL into its path, with everything before it, and its query.
@@ -417,6 +449,25 @@ mod tests {
     }
 
     #[test]
+    fn a_query_with_many_ignored_parameters_counts_as_it_was_sent() {
+        let keep = &|name: &str| !name.starts_with("utm_");
+        let url = |count: usize, rest: &str| {
+            let uri = format!("http://a/?{}{rest}", "utm_%61=1&".repeat(count)).parse().unwrap();
+            let spelling = Spelling { keep: Some(keep), sort: true, ..Spelling::default() };
+            RequestUrl::new(&uri, &HeaderMap::new(), spelling).unwrap()
+        };
+        for count in [0, 1, MAX_IGNORED] {
+            let few = url(count, "q=tea");
+            assert_eq!((&*few.text, few.crowded), ("http://a/?q=tea", None));
+        }
+        let many = url(MAX_IGNORED, "q=tea&utm_b=2");
+        let sent = "utm_%61=1&".repeat(MAX_IGNORED) + "q=tea&utm_b=2";
+        assert_eq!((&*many.text, many.crowded), ("http://a/?q=tea", Some(sent)));
+        let kept = "a=1&".repeat(100);
+        assert_eq!(url(0, &kept).crowded, None);
+    }
+
+    #[test]
     fn sorting_keeps_the_order_of_what_a_server_may_read_into_one_value() {
         let spelling = Spelling { sort: true, ..Spelling::default() };
         for (given, expected) in [
@@ -426,6 +477,16 @@ mod tests {
             ),
             ("b=1&B=2&b=3&a=4", "a=4&b=1&B=2&b=3"),
             ("b=1;a=2&a=3", "b=1;a=2&a=3"),
+            // PHP reads `a.b` and `a b` as `a_b`, and others read `a.b` as `a[b]`.
+            ("c=0&a.b=1&a_b=2", "a.b=1&a_b=2&c=0"),
+            ("c=0&a_b=2&a.b=1", "a_b=2&a.b=1&c=0"),
+            ("a_b=2&a+b=1", "a_b=2&a+b=1"),
+            ("c=0&a.b=1&a[b]=2", "a.b=1&a%5Bb%5D=2&c=0"),
+            ("a[b]=2&a.b=1", "a%5Bb%5D=2&a.b=1"),
+            ("a=2&+a=1", "a=2&+a=1"),
+            // In PHP, the names are `a_b` and `a`.
+            ("a_b=2&a[b=1", "a_b=2&a%5Bb=1"),
+            ("b=1&a=2&a%00x=1", "b=1&a=2&a%00x=1"),
         ] {
             let uri = format!("http://a/?{}", given.replace('[', "%5B").replace(']', "%5d"));
             let url = RequestUrl::new(&uri.parse().unwrap(), &HeaderMap::new(), spelling);

@@ -83,7 +83,13 @@ impl<B> CacheLayer<B> {
     /// origin sent them.
     ///
     /// Some servers split a query at `;`, too. An ignored parameter with a `;` in it therefore
-    /// counts for the key. The stored URL does not have it.
+    /// counts for the key. The stored URL does not have it. Servers also drop parameters beyond a
+    /// number. If a request has more than 32 ignored ones, its query therefore counts for the key
+    /// as it was sent. The stored URL is without them.
+    ///
+    /// In the URL of a request, only the parameters between `&` are seen. One behind a `;`
+    /// (`?a=1;api_key=`), in the path, or within the value of another parameter
+    /// (`?next=%2F%3Fapi_key%3D`) counts for the key, and is in the stored URL.
     ///
     /// # Errors
     ///
