@@ -140,6 +140,92 @@ fn remove_checksum(folder: &Path) {
     fs::write(&head, edited).unwrap();
 }
 
+/// A recording that counts as not recorded would call the real server.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_fails_the_opening() {
+    type Edit = fn(&Path, String);
+    let write = |path: &Path, text: String| fs::write(path, text).unwrap();
+    let edits: [(&str, Edit); 10] = [
+        ("merge conflict", |head, text| {
+            let text = text.replacen("  \"key\"", "<<<<<<< HEAD\n  \"key\"", 1);
+            fs::write(head, text).unwrap();
+        }),
+        ("cut short", |head, text| fs::write(head, &text[..text.len() / 2]).unwrap()),
+        ("empty", |head, _| fs::write(head, "").unwrap()),
+        ("byte order mark", |head, text| fs::write(head, "\u{feff}".to_owned() + &text).unwrap()),
+        ("comma too many", |head, text| {
+            fs::write(head, text.replace("  }\n}", "  },\n}")).unwrap();
+        }),
+        ("edited", |head, text| fs::write(head, text.replace("200", "404")).unwrap()),
+        ("no key", |head, text| {
+            let lines = text.lines().filter(|line| !line.contains("\"checksum\""));
+            let lines = lines.map(|line| line.replacen("\"key\": \"", "\"key\": \"x", 1) + "\n");
+            fs::write(head, lines.collect::<String>()).unwrap();
+        }),
+        ("no status", |head, text| {
+            let lines = text.lines().filter(|line| !line.contains("\"checksum\""));
+            let lines = lines.map(|line| line.replacen("200", "99", 1) + "\n");
+            fs::write(head, lines.collect::<String>()).unwrap();
+        }),
+        ("newer", |head, text| {
+            fs::write(head, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        }),
+        #[cfg(unix)]
+        ("link", |head, text| {
+            let real = head.with_file_name("real");
+            fs::write(&real, text).unwrap();
+            fs::remove_file(head).unwrap();
+            std::os::unix::fs::symlink(real, head).unwrap();
+        }),
+    ];
+    for (name, edit) in edits {
+        // With and without the index of the run that has recorded.
+        for is_clone in [false, true] {
+            let (_directory, path) = place();
+            let server = Server::counting().await;
+            say(&client(&record(&path)), get(server.url("/a"))).await;
+            let head = find_head(&path);
+            // Files of another kind are left alone.
+            write(&path.join("notes.json"), "{".into());
+            write(&head.with_file_name("merge~orig.json"), "<<<<<<<".into());
+            drop(Cassette::replay(&path).unwrap());
+            edit(&head, fs::read_to_string(&head).unwrap());
+            let before = recorded(&path);
+            let open: [fn(&Path) -> larder::store::Result<Cassette>; 3] = [
+                |path| Cassette::replay(path),
+                |path| Cassette::record_or_replay(path),
+                |path| Cassette::record(path),
+            ];
+            for open in open {
+                if is_clone {
+                    fs::remove_dir_all(path.join(".larder")).or_else(|_| Ok::<_, ()>(())).unwrap();
+                }
+                let error = open(&path).unwrap_err();
+                let kind =
+                    if name == "newer" { ErrorKind::Incompatible } else { ErrorKind::Corrupt };
+                assert_eq!(error.kind(), kind, "{name}: {error}");
+                let text = error.to_string();
+                assert_explained(&text, "has a recording that cannot be read");
+                assert!(text.contains(head.to_str().unwrap()), "{name}: {text}");
+                assert!(text.contains("remove"), "{name}: {text}");
+                assert!(recorded(&path) == before, "{name}");
+            }
+            fs::remove_file(&head).unwrap();
+            drop(Cassette::record_or_replay(&path).unwrap());
+            assert_eq!(server.calls(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_path_is_refused() {
+    for open in [Cassette::replay, Cassette::record_or_replay, Cassette::record] {
+        let error = open(String::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("the path of the folder is empty"), "{error}");
+    }
+}
+
 /// A server that sends another `Content-Length` than the body has confuses what follows.
 #[tokio::test]
 async fn an_edited_body_is_served_whole_and_so_is_the_next_response() {

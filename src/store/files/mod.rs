@@ -258,6 +258,13 @@ impl Files {
         view.index.get(key).map(|row| row.path.to_string())
     }
 
+    /// Fails if a file of the folder has the name of a head, and cannot be read as one. A cache
+    /// takes it for a miss.
+    #[cfg(feature = "testing")]
+    pub(crate) fn check_heads(&self) -> Result<()> {
+        self.inner.shared.check_heads()
+    }
+
     fn start(builder: Builder, directory: Option<TempDir>) -> Result<Self> {
         builder.check()?;
         let shared = Arc::new(open::open(builder)?);
