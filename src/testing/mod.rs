@@ -161,9 +161,13 @@
 //! ```
 //!
 //! A JSON body has its members sorted, a form has one field a line, and each part of a multipart
-//! form is its name, length and digest. Other bodies, and those of more than 64 KiB, are a length
-//! and a digest. The times in a head change with each recording, unless the
+//! form is its name, length and digest. Other bodies, those of more than 64 KiB, and JSON whose lines
+//! have more than 256 KiB, are a length and a digest. The times in a head change with each recording, unless the
 //! [`clock`](Cassette::clock) is fixed, and so does a `Date` from the server, unless it is ignored.
+//!
+//! A cassette does not open a folder with a head that it cannot read, such as one with the marks of
+//! a merge conflict: the recording would count as missing, and the real server would be called. The
+//! error has the path. Files without an ending like `~77b1c02e.json` are left alone.
 //!
 //! # What is recorded
 //!

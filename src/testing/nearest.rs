@@ -16,8 +16,10 @@ use crate::{
 /// The most characters of a path or a query that are compared with another one.
 const COMPARED: usize = 256;
 
-/// How many recorded requests are compared with another one in all pairs of characters.
+/// How many recorded requests are compared with another one in all pairs of characters, and of how
+/// many characters.
 const CANDIDATES: usize = 16;
+const COMPARED_IN_PAIRS: usize = 128;
 
 /// How many lines of a body are shown.
 const LINES: usize = 20;
@@ -102,12 +104,9 @@ fn rough_distance(exchange: &Exchange, head: &Head) -> RoughDistance {
 
 /// How many bytes lie between the equal beginnings and the equal ends of two texts.
 fn rough_edits(a: &str, b: &str) -> usize {
-    let cut = |text: &'_ str| text.len().min(COMPARED);
-    let (a, b) = (&a.as_bytes()[..cut(a)], &b.as_bytes()[..cut(b)]);
-    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[start..], &b[start..]);
-    let end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    a.len().max(b.len()) - end
+    let cut = |text: &str| text.len().min(COMPARED);
+    let (a, b) = middle(&a.as_bytes()[..cut(a)], &b.as_bytes()[..cut(b)]);
+    a.len().max(b.len())
 }
 
 fn distance(exchange: &Exchange, head: &Head) -> Distance {
@@ -129,8 +128,12 @@ fn distance(exchange: &Exchange, head: &Head) -> Distance {
     )
 }
 
+/// How many characters have to change, of those between equal beginnings and ends.
 fn edits(a: &str, b: &str) -> usize {
-    let cut = |text: &str| text.chars().take(COMPARED).collect::<String>();
+    let chars = |text: &str| text.chars().take(COMPARED).collect::<Vec<_>>();
+    let (a, b) = (chars(a), chars(b));
+    let (a, b) = middle(&a, &b);
+    let cut = |chars: &[char]| chars.iter().take(COMPARED_IN_PAIRS).collect::<String>();
     strsim::levenshtein(&cut(a), &cut(b))
 }
 
@@ -216,8 +219,8 @@ fn named_differences(
     values.into_iter().filter_map(compare).collect()
 }
 
-/// The lines of each that are left without the equal ones at the start and at the end.
-fn middle<'a>(a: &'a [String], b: &'a [String]) -> (&'a [String], &'a [String]) {
+/// What is left of each without the equal items at the start and at the end.
+fn middle<'a, T: PartialEq>(a: &'a [T], b: &'a [T]) -> (&'a [T], &'a [T]) {
     let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[start..], &b[start..]);
     let end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();

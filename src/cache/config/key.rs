@@ -102,9 +102,11 @@ impl<B> CacheLayer<B> {
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
-    /// name keep their order, and so do those whose names differ only in case, and those of one
-    /// nested object (`item[][id]`, `item[][size]`). A query with a `;` is not sorted, since some
-    /// servers split it there. An empty query (`?`) and an empty parameter (`?a=1&`) still count.
+    /// name keep their order, and so do those whose names differ only in case, those of one nested
+    /// object (`item[][id]`, `item[][size]`), and those that some servers read as one (`a.b` beside
+    /// `a_b` or `a[b]`). A query with a `;` is not sorted, since some servers split it there, and
+    /// neither is one with a malformed name (`a[b`). An empty query (`?`) and an empty parameter
+    /// (`?a=1&`) still count.
     pub fn sort_query(self, sort: bool) -> Self {
         self.set(|settings| settings.recipe.sort_query = sort)
     }
