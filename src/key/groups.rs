@@ -76,6 +76,8 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The names in their order, with their positions before.
@@ -103,6 +105,20 @@ mod tests {
             (&["", "b", ""], " 0,  2, b 1"),
         ] {
             assert_eq!(order(names), expected, "{names:?}");
+        }
+    }
+
+    proptest! {
+        /// The keys of such names are those of the first version of this crate.
+        #[test]
+        fn names_without_dots_and_spaces_are_sorted_by_their_roots(
+            names in prop::collection::vec("[abAB_é]{1,2}(\\[[xy.]?\\]){0,2}", 0..6),
+        ) {
+            let root = |name: &str| name.split('[').next().unwrap_or_default().to_lowercase();
+            let values: Vec<_> = names.into_iter().zip(0..).collect();
+            let mut expected = values.clone();
+            expected.sort_by_cached_key(|(name, _)| root(name));
+            prop_assert_eq!(sorted(values, root), expected);
         }
     }
 

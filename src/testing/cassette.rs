@@ -156,8 +156,9 @@ impl Cassette {
     /// Whether equal requests are replayed in the order in which they were recorded: the n-th one
     /// gets the n-th recorded response. Default: `false`, and every equal request gets the same
     /// response. A request that is sent again by the cassette that has recorded it then fails if
-    /// the response has another status, body, `Location` or `Content-Location`; otherwise its caller
-    /// receives the new response, and the recorded one stays. Its body is read whole for that.
+    /// the response has another status, body, `Location` or `Content-Location`; otherwise its
+    /// caller receives the new response, and the recorded one stays. Its body is read whole for
+    /// that.
     ///
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is

@@ -161,9 +161,10 @@
 //! ```
 //!
 //! A JSON body has its members sorted, a form has one field a line, and each part of a multipart
-//! form is its name, length and digest. Other bodies, those of more than 64 KiB, and JSON whose lines
-//! have more than 256 KiB, are a length and a digest. The times in a head change with each recording, unless the
-//! [`clock`](Cassette::clock) is fixed, and so does a `Date` from the server, unless it is ignored.
+//! form is its name, length and digest. Other bodies, those of more than 64 KiB, and JSON whose
+//! lines have more than 256 KiB, are a length and a digest. The times in a head change with each
+//! recording, unless the [`clock`](Cassette::clock) is fixed, and so does a `Date` from the server,
+//! unless it is ignored.
 //!
 //! A cassette does not open a folder with a head that it cannot read, such as one with the marks of
 //! a merge conflict: the recording would count as missing, and the real server would be called. The
@@ -201,8 +202,8 @@
 //! Requests of one cassette at the same time are not combined: each is sent, or replayed.
 
 // From the bottom up: `mode` is the mode, `urls` removes secrets from URLs, `redact` from fields,
-// `exchange` is a request and its key, and `tape` is the folder. `cassette` has the settings. `nearest` compares
-// requests for `unrecorded`, the error. `player` is the service.
+// `exchange` is a request and its key, and `tape` is the folder. `cassette` has the settings.
+// `nearest` compares requests for `unrecorded`, the error. `player` is the service.
 mod cassette;
 mod exchange;
 mod mode;

@@ -6,8 +6,8 @@
 //!
 //! Fields that a server may read into one value keep their order: those of one name, of names that
 //! differ in case, and of nested names, such as `item[][id]` and `item[][size]`, or `a.b` and
-//! `a[b]`. Characters that an encoder has to encode are not the same when they are sent as they are: a server may split a
-//! value at `,` and not at `%2C`. Empty fields count.
+//! `a[b]`. Characters that an encoder has to encode are not the same when they are sent as they
+//! are: a server may split a value at `,` and not at `%2C`. Empty fields count.
 
 use super::{
     super::{

@@ -52,13 +52,13 @@
 //! The line `checksum` has the CRC-32 of the head and that of the body. To edit an entry, remove
 //! that line, and change the head or the body as you like: the length of the body is then that of
 //! its file, and a `Content-Length` in the head says so too. Other fields that describe the body,
-//! such as `ETag` and `Content-MD5`, stay as they are written. An entry that was edited while it has the line is an error of
-//! kind [`ErrorKind::Corrupt`], whose text gives this advice. For a cache, this is a miss. A
-//! damaged or edited entry that is removed by its key, as a cache does with what is damaged, is
-//! taken out of the index, and **its files stay** until a new entry takes their place. When the
-//! folder is opened the next time, they are looked at again. They are removed by [`clear`], by tag,
-//! at their expiry and for lack of room like others. Line endings and indents of a head do not
-//! matter.
+//! such as `ETag` and `Content-MD5`, stay as they are written. An entry that was edited while it
+//! has the line is an error of kind [`ErrorKind::Corrupt`], whose text gives this advice. For a
+//! cache, this is a miss. A damaged or edited entry that is removed by its key, as a cache does
+//! with what is damaged, is taken out of the index, and **its files stay** until a new entry takes
+//! their place. When the folder is opened the next time, they are looked at again. They are removed
+//! by [`clear`], by tag, at their expiry and for lack of room like others. Line endings and indents
+//! of a head do not matter.
 //!
 //! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
 //! overwritten, and neither is one that a later version of this crate has written. A new entry of
