@@ -96,12 +96,13 @@ fn hides(ignored: &IgnoredParameters, part: &str) -> bool {
 /// The text without the user information of its URLs. `None` if it has none.
 fn without_userinfo(text: &str) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
+    let query = text.find('?').unwrap_or(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("//") {
         let (before, behind) = rest.split_at(at + 2);
         kept.push_str(before);
         // In a query, the next parameter follows.
-        let is_in_query = kept.contains('?');
+        let is_in_query = text.len() - behind.len() > query;
         let ends = |char: char| {
             ['/', '?', '#'].contains(&char) || is_end(char) || (char == '&' && is_in_query)
         };
