@@ -106,8 +106,7 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
 
 /// Removes the line `checksum`, as somebody does who edits an entry.
 fn without_checksum(text: String) -> String {
-    let at = text.find(",\n  \"checksum\"").unwrap();
-    text[..at].to_owned() + "\n}\n"
+    text.split_inclusive('\n').filter(|line| !line.contains("\"checksum\"")).collect()
 }
 
 fn read_only(path: &Path) -> Files {
@@ -630,7 +629,7 @@ async fn a_body_that_was_added_by_hand_needs_no_length() {
     put(&store, key(1), head(), Bytes::new()).await.unwrap();
     for member in ["{\"file\": \"mine.txt\", \"length\": 0}", "{\"file\": \"mine.txt\"}"] {
         edit(&only_head(&path), |text| {
-            let text = if text.contains("checksum") { without_checksum(text) } else { text };
+            let text = without_checksum(text);
             let end = text.find(",\n  \"body\"").unwrap_or(text.len() - 3);
             format!("{},\n  \"body\": {member}\n}}\n", &text[..end])
         });

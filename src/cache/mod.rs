@@ -120,7 +120,7 @@ pub use self::{
 pub(crate) use self::{
     context::{AnyBody, Origin, OriginBody},
     record::Recorder,
-    request_body::{Budget, ReadBody},
+    request_body::ReadBody,
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},

@@ -244,6 +244,7 @@
 //! | `it is recorded` | With `in_order`, the request was sent more often than it was recorded, or it failed when it was recorded. Each test needs a cassette of its own. |
 //! | `recorded twice with different responses` | Call `in_order(true)` on the cassette, to record and to replay. The first response is recorded. If the requests do differ, name the header that tells them apart with `add_key_headers`. |
 //! | `there is no folder` | Record first, or correct the path. It is relative to the package in `cargo test`. |
+//! | `has a recording that cannot be read` | A head in the folder has the marks of a merge conflict, was cut short, or was edited beside its checksum. The text has its path. Restore it from version control, or remove it and its body and record the exchange again. |
 //! | `LARDER_CASSETTE is` | Set it to `record`, `replay` or `off`, or unset it. |
-//! | `cannot be recorded` | The request has no valid URL, or its body failed or has too many frames. Nothing was sent. |
+//! | `cannot be recorded` | The request has no valid URL, or its body failed: `{error:#}` prints the cause. Nothing was sent. |
 //! | `an earlier response could not be recorded` | The text says why: the disk is full, or a file or a permission is in the way. |

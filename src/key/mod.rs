@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 mod content;
+mod groups;
 mod headers;
 mod parameters;
 mod percent;
@@ -25,6 +26,8 @@ mod written;
 #[cfg(feature = "testing")]
 pub(crate) use self::content::without_boundary;
 pub(crate) use self::content::{Content, NormalBody};
+#[cfg(feature = "testing")]
+pub(crate) use self::parameters::IgnoredParameters;
 pub(crate) use self::percent::decode_parameter;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::settings::header_names;
@@ -186,6 +189,7 @@ pub(crate) enum Field {
     FormBody = 17,
     MultipartBody = 18,
     DividedParameters = 19,
+    CrowdedQuery = 20,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

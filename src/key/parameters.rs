@@ -54,39 +54,10 @@ impl IgnoredParameters {
         urls.any(|url| self.are_in_url(&String::from_utf8_lossy(url.as_bytes())))
     }
 
-    /// The text without the ignored parameters of the URLs in it, also those in fragments. `None`
-    /// if it has none. A URL ends at a space, a quote or an angle bracket.
-    #[cfg(feature = "testing")]
-    pub(crate) fn removed_from(&self, text: &str) -> Option<String> {
-        if self.is_empty() {
-            return None;
-        }
-        let name = |pair: &str| decode_parameter(pair.split('=').next().unwrap_or_default());
-        let mut kept = String::with_capacity(text.len());
-        let (mut rest, mut is_changed) = (text, false);
-        while let Some(at) = rest.find(['?', '#']) {
-            let (before, behind) = rest.split_at(at);
-            let (mark, behind) = behind.split_at(1);
-            let ends = ['?', '#', ' ', '"', '\'', '<', '>'];
-            let (pairs, behind) = behind.split_at(behind.find(ends).unwrap_or(behind.len()));
-            let left: Vec<&str> =
-                pairs.split('&').filter(|pair| !self.contains(&name(pair))).collect();
-            is_changed |= left.len() < pairs.split('&').count();
-            kept.push_str(before);
-            if !left.is_empty() {
-                kept.push_str(mark);
-                kept.push_str(&left.join("&"));
-            }
-            rest = behind;
-        }
-        kept.push_str(rest);
-        is_changed.then_some(kept)
-    }
-
     /// The URL may be relative. A URL within a URL is percent-encoded once more, so the text is
     /// searched as it is and decoded again and again. It counts as a URL with an ignored parameter
     /// if it is encoded too often.
-    fn are_in_url(&self, url: &str) -> bool {
+    pub(crate) fn are_in_url(&self, url: &str) -> bool {
         let mut text = url.to_owned();
         for _ in 0..MAX_ENCODINGS {
             if self.are_in_text(&text) {
@@ -182,31 +153,6 @@ mod tests {
             let response = HeaderMap::from_iter([(name, HeaderValue::from_static(url))]);
             assert_eq!(ignored.are_in(&response), is_found, "{url}");
             assert!(!IgnoredParameters::default().are_in(&response));
-        }
-    }
-
-    #[cfg(feature = "testing")]
-    #[test]
-    fn ignored_parameters_are_removed_from_the_urls_in_a_text() {
-        let ignored = ignoring(&["api_key"]);
-        for (text, expected) in [
-            ("/x?api_key=s", Some("/x")),
-            ("/x?a=1&API%5Fkey=s&b=2#c", Some("/x?a=1&b=2#c")),
-            (
-                "</x?a=1&api_key=s>; rel=next, <?api_key=s>; rel=last",
-                Some("</x?a=1>; rel=next, <>; rel=last"),
-            ),
-            ("/x?a=1,2&api_key=s;3", Some("/x?a=1,2")),
-            ("/x?a=1?api_key=s", Some("/x?a=1")),
-            ("/x?a=1#state=2&api_key=s", Some("/x?a=1#state=2")),
-            ("/x#api_key=s", Some("/x")),
-            ("/x#part", None),
-            ("/x?a=1", None),
-            ("api_key=s", None),
-            ("/?", None),
-            ("", None),
-        ] {
-            assert_eq!(ignored.removed_from(text).as_deref(), expected, "{text}");
         }
     }
 

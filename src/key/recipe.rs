@@ -125,7 +125,9 @@ impl Recipe {
             self.add_present(&mut hasher, &CONTENT_ENCODING, headers, content);
             content.add_to(&mut hasher);
         }
-        for (name, value) in content.trailers.into_iter().flatten() {
+        let ignored = self.headers.ignored();
+        let trailers = content.trailers.into_iter().flatten();
+        for (name, value) in trailers.filter(|(name, _)| !ignored.contains(name)) {
             hasher.field(Field::TrailerName, name.as_str().as_bytes());
             hasher.field(Field::TrailerValue, value.as_bytes());
         }
@@ -265,6 +267,9 @@ impl Url<'_> {
         }
         if let Some(divided) = &url.divided {
             hasher.field(Field::DividedParameters, divided.as_bytes());
+        }
+        if let Some(query) = &url.crowded {
+            hasher.field(Field::CrowdedQuery, query.as_bytes());
         }
     }
 }

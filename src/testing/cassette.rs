@@ -121,7 +121,9 @@ impl Cassette {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::store::ErrorKind::Unavailable) if there is no folder, and
+    /// [`ErrorKind::Unavailable`](crate::store::ErrorKind::Unavailable) if there is no folder.
+    /// [`ErrorKind::Corrupt`](crate::store::ErrorKind::Corrupt) if the head of a recording cannot
+    /// be read, such as one with the marks of a merge conflict: it would count as not recorded. And
     /// as [`files::Builder::open`](crate::store::files::Builder::open).
     pub fn replay(path: impl Into<PathBuf>) -> Result<Self> {
         Self::open(path.into(), Mode::Replay)
@@ -136,7 +138,8 @@ impl Cassette {
     ///
     /// # Errors
     ///
-    /// As [`files::Builder::open`](crate::store::files::Builder::open).
+    /// [`ErrorKind::Corrupt`](crate::store::ErrorKind::Corrupt) if the head of a recording cannot
+    /// be read, and as [`files::Builder::open`](crate::store::files::Builder::open).
     pub fn record(path: impl Into<PathBuf>) -> Result<Self> {
         Self::open(path.into(), Mode::Record)
     }
@@ -153,8 +156,9 @@ impl Cassette {
     /// Whether equal requests are replayed in the order in which they were recorded: the n-th one
     /// gets the n-th recorded response. Default: `false`, and every equal request gets the same
     /// response. A request that is sent again by the cassette that has recorded it then fails if
-    /// the response has another status or body; otherwise its caller receives the new response, and
-    /// the recorded one stays. Its body is read whole for that.
+    /// the response has another status, body, `Location` or `Content-Location`; otherwise its
+    /// caller receives the new response, and the recorded one stays. Its body is read whole for
+    /// that.
     ///
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is
@@ -202,8 +206,11 @@ impl Cassette {
     }
 
     /// Ignores query parameters: they do not distinguish requests and are not recorded. They are
-    /// also removed from URLs in the headers of responses, such as `Location`. By default, these
-    /// are `access_token`, `api_key` and `apikey`, and the names of the headers above.
+    /// also removed from URLs in headers, such as `Location`. By default, these are `access_token`,
+    /// `api_key` and `apikey`, and the names of the headers above.
+    ///
+    /// A request with more than 32 ignored parameters is distinguished by its query as it was sent,
+    /// since servers drop parameters beyond a number.
     ///
     /// `*` stands for any number of characters. Names are compared percent-decoded, and without
     /// regard to the case of ASCII letters.

@@ -2,15 +2,18 @@
 
 use http::{
     HeaderMap, HeaderName, Method, Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST},
     request, response,
 };
 
-use super::redact::is_unrecorded;
+use super::{
+    redact::{is_unrecorded, recorded_value},
+    urls::{Text, redacted},
+};
 use crate::{
     cache::ReadBody,
     entry::{Head, RecordedRequest},
-    key::{InvalidTarget, Key, Recipe, without_boundary},
+    key::{Content, InvalidTarget, Key, Recipe, RequestUrl, without_boundary},
     policy,
     time::Timestamp,
 };
@@ -19,6 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) method: Method,
+    /// The key may depend on more than this: parameters that are ignored elsewhere are not in it.
     pub(super) url: String,
     /// The headers that are part of the key, by their names, apart from secret ones.
     pub(super) headers: HeaderMap,
@@ -39,11 +43,13 @@ impl Exchange {
         url.userinfo = None;
         let read = read.normalized(|chunks| recipe.normal_body(&parts.headers, chunks));
         let content = read.content();
-        let headers = recorded_headers(recipe, parts, content.len(), content.is_without_boundary());
+        let headers = recorded_headers(recipe, parts, &url, content);
+        let key = recipe.primary(&parts.method, &url, parts, content);
+        let text = redacted(&recipe.ignored_parameters, &url.text, Text::Url);
         Ok(Self {
-            key: recipe.primary(&parts.method, &url, parts, content),
+            key,
             method: parts.method.clone(),
-            url: url.text,
+            url: text.unwrap_or(url.text),
             headers,
             body_len: content.len(),
             body: recipe.body.readable(&parts.headers, content.chunks),
@@ -83,30 +89,31 @@ impl Exchange {
     }
 }
 
-/// The headers that are part of the key, and of a body its type and coding, apart from secret ones:
-/// of these, only the key depends on the value. They are sorted, so that a recording does not
-/// depend on their order.
+/// The headers that are part of the key, of a body its type and coding, and a `Host` that is not
+/// the one of the URL. Of secret ones, only the key depends on the value. They are sorted, so that
+/// a recording does not depend on their order.
 fn recorded_headers(
     recipe: &Recipe,
     parts: &request::Parts,
-    body_len: u64,
-    is_without_boundary: bool,
+    url: &RequestUrl,
+    content: Content<'_>,
 ) -> HeaderMap {
     let describes_body =
-        |name: &HeaderName| body_len > 0 && [CONTENT_TYPE, CONTENT_ENCODING].contains(name);
-    let mut names: Vec<&HeaderName> = parts
-        .headers
-        .keys()
-        .filter(|name| recipe.headers.contains(name) || describes_body(name))
-        .filter(|name| !is_unrecorded(recipe, name))
-        .collect();
+        |name: &HeaderName| content.len() > 0 && [CONTENT_TYPE, CONTENT_ENCODING].contains(name);
+    let is_other_host = |name: &HeaderName| *name == HOST && url.other_host.is_some();
+    let counts = |name: &HeaderName| {
+        recipe.headers.contains(name) || describes_body(name) || is_other_host(name)
+    };
+    let is_recorded = |name: &&HeaderName| counts(name) && !is_unrecorded(recipe, name);
+    let mut names: Vec<&HeaderName> = parts.headers.keys().filter(is_recorded).collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     let mut headers = HeaderMap::new();
     for name in names {
         for value in parts.headers.get_all(name) {
             let without = || without_boundary(value.as_bytes()).try_into().ok();
-            let is_shortened = *name == CONTENT_TYPE && is_without_boundary;
-            let shortened = if is_shortened { without() } else { None };
+            let is_shortened = *name == CONTENT_TYPE && content.is_without_boundary();
+            let shortened =
+                if is_shortened { without() } else { recorded_value(recipe, name, value) };
             headers.append(name, shortened.unwrap_or_else(|| value.clone()));
         }
     }

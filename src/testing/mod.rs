@@ -111,14 +111,20 @@
 //! `api-key`, `apikey`, `auth-key`, `access-key`, `jwt`, `csrf`, `xsrf` or `signature`. CORS fields
 //! and rate limits (`Access-Control-Allow-Credentials`, `X-RateLimit-Remaining-Tokens`) are
 //! recorded. The caller of a recording still receives everything that the server sends. Ignored
-//! parameters are also removed from the URLs in the headers of responses, such as `Location`.
+//! parameters and user information are also removed from URLs in the headers that are recorded,
+//! such as `Location`, `Link` and `Destination`: between `&` or `;`, in fragments, and in URLs that
+//! are the value of a parameter (`/login?next=%2F%3Fapi_key%3D`), which then goes too.
 //!
 //! A client that keeps cookies receives none in a replay, and needs none. So record a login and the
 //! requests that need it in one run.
 //!
 //! A cassette cannot know what else is secret. Look at the diff before you commit a new recording:
 //!
-//! - The path of a URL is recorded as it is, also if it has a token in it.
+//! - The path of a URL is recorded as it is, also if it has a token in it, unless it is a
+//!   parameter (`/orders;api_key=`).
+//! - In the URL of a request, only the parameters between `&` are ignored. One behind a `;`, or in
+//!   a URL within the URL, is not recorded, but its value is part of the key: a replay with another
+//!   one does not find the response. Who can guess it can confirm the guess.
 //! - Name passwords, client secrets and refresh tokens in requests with
 //!   `add_ignored_request_body_fields`.
 //! - A request body that does not parse as its media type says is recorded as its length and its
@@ -155,9 +161,14 @@
 //! ```
 //!
 //! A JSON body has its members sorted, a form has one field a line, and each part of a multipart
-//! form is its name, length and digest. Other bodies, and those of more than 64 KiB, are a length
-//! and a digest. The times in a head change with each recording, unless the
-//! [`clock`](Cassette::clock) is fixed, and so does a `Date` from the server, unless it is ignored.
+//! form is its name, length and digest. Other bodies, those of more than 64 KiB, and JSON whose
+//! lines have more than 256 KiB, are a length and a digest. The times in a head change with each
+//! recording, unless the [`clock`](Cassette::clock) is fixed, and so does a `Date` from the server,
+//! unless it is ignored.
+//!
+//! A cassette does not open a folder with a head that it cannot read, such as one with the marks of
+//! a merge conflict: the recording would count as missing, and the real server would be called. The
+//! error has the path. Files without an ending like `~77b1c02e.json` are left alone.
 //!
 //! # What is recorded
 //!
@@ -190,9 +201,9 @@
 //!
 //! Requests of one cassette at the same time are not combined: each is sent, or replayed.
 
-// From the bottom up: `mode` is the mode, `exchange` a request and its key, `redact` removes
-// secrets from responses, and `tape` is the folder. `cassette` has the settings. `nearest` compares
-// requests for `unrecorded`, the error. `player` is the service.
+// From the bottom up: `mode` is the mode, `urls` removes secrets from URLs, `redact` from fields,
+// `exchange` is a request and its key, and `tape` is the folder. `cassette` has the settings.
+// `nearest` compares requests for `unrecorded`, the error. `player` is the service.
 mod cassette;
 mod exchange;
 mod mode;
@@ -202,6 +213,7 @@ mod redact;
 mod secret;
 mod tape;
 mod unrecorded;
+mod urls;
 
 pub use self::{
     cassette::Cassette,

@@ -1,7 +1,7 @@
 //! [`Nearest`]: the recorded request that is most like one that is not recorded, and how they
 //! differ.
 
-use std::{collections::BTreeSet, fmt, future::poll_fn, pin::pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::poll_fn, pin::pin, sync::Arc};
 
 use futures_core::Stream;
 use http::HeaderMap;
@@ -9,12 +9,17 @@ use http::HeaderMap;
 use super::exchange::Exchange;
 use crate::{
     entry::Head,
-    key::split_query,
-    store::{Files, Store},
+    key::{Key, split_query},
+    store::{Files, Scanned, Store},
 };
 
 /// The most characters of a path or a query that are compared with another one.
 const COMPARED: usize = 256;
+
+/// How many recorded requests are compared with another one in all pairs of characters, and of how
+/// many characters.
+const CANDIDATES: usize = 16;
+const COMPARED_IN_PAIRS: usize = 128;
 
 /// How many lines of a body are shown.
 const LINES: usize = 20;
@@ -41,26 +46,67 @@ enum Difference {
 /// How far a recorded request is from another one. Smaller is nearer.
 type Distance = (bool, bool, usize, usize, usize);
 
+/// The same, found without comparing all pairs of characters.
+type RoughDistance = (bool, bool, usize, usize);
+
+/// The recorded requests that may be the nearest one, roughly nearest first.
+#[derive(Debug, Default)]
+struct Candidates(Vec<(RoughDistance, Key, Arc<Head>)>);
+
+impl Candidates {
+    fn add(&mut self, exchange: &Exchange, key: Key, head: Arc<Head>) {
+        let distance = rough_distance(exchange, &head);
+        let position = self.0.partition_point(|(kept, ..)| *kept <= distance);
+        if position < CANDIDATES {
+            self.0.truncate(CANDIDATES - 1);
+            self.0.insert(position, (distance, key, head));
+        }
+    }
+
+    /// The nearest one. Calls `distance` once for each.
+    fn nearest(self, distance: impl FnMut(&Head) -> Distance) -> Option<(Key, Arc<Head>)> {
+        let mut distance = distance;
+        let nearest = self.0.into_iter().min_by_key(|(_, _, head)| distance(head))?;
+        Some((nearest.1, nearest.2))
+    }
+}
+
 impl Nearest {
-    /// The nearest recorded request. `None` if nothing can be read.
+    /// The nearest recorded request. `None` if nothing is recorded.
     pub(super) async fn find(store: &Files, exchange: &Exchange) -> Option<Self> {
-        let mut nearest: Option<(Distance, _, Arc<Head>)> = None;
+        let mut candidates = Candidates::default();
         let mut scan = pin!(store.scan());
         while let Some(scanned) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
             // A damaged entry is no request to compare with.
-            let Ok(scanned) = scanned else { continue };
-            let distance = distance(exchange, &scanned.head);
-            if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
-                nearest = Some((distance, scanned.key, scanned.head));
+            if let Ok(Scanned { key, head, .. }) = scanned {
+                candidates.add(exchange, key, head);
             }
         }
-        let (_, key, head) = nearest?;
+        let (key, head) = candidates.nearest(|head| distance(exchange, head))?;
         Some(Self {
             file: store.head_path(&key).unwrap_or_else(|| format!("{key:.8}")),
             line: format!("{} {}", head.method(), head.url()),
             differences: differences(exchange, &head),
         })
     }
+}
+
+fn rough_distance(exchange: &Exchange, head: &Head) -> RoughDistance {
+    let ((host, path, query), (other_host, other_path, other_query)) =
+        (split(&exchange.url), split(head.url()));
+    (
+        exchange.method != *head.method(),
+        host != other_host,
+        rough_edits(path, other_path),
+        rough_edits(query.unwrap_or_default(), other_query.unwrap_or_default()),
+    )
+}
+
+/// How many bytes lie between the equal beginnings and the equal ends of two texts.
+fn rough_edits(a: &str, b: &str) -> usize {
+    let cut = |text: &str| text.len().min(COMPARED);
+    let (a, b) = middle(&a.as_bytes()[..cut(a)], &b.as_bytes()[..cut(b)]);
+    a.len().max(b.len())
 }
 
 fn distance(exchange: &Exchange, head: &Head) -> Distance {
@@ -82,8 +128,12 @@ fn distance(exchange: &Exchange, head: &Head) -> Distance {
     )
 }
 
+/// How many characters have to change, of those between equal beginnings and ends.
 fn edits(a: &str, b: &str) -> usize {
-    let cut = |text: &str| text.chars().take(COMPARED).collect::<String>();
+    let chars = |text: &str| text.chars().take(COMPARED).collect::<Vec<_>>();
+    let (a, b) = (chars(a), chars(b));
+    let (a, b) = middle(&a, &b);
+    let cut = |chars: &[char]| chars.iter().take(COMPARED_IN_PAIRS).collect::<String>();
     strsim::levenshtein(&cut(a), &cut(b))
 }
 
@@ -148,28 +198,29 @@ fn named_differences(
     sent: &[(String, String)],
     recorded: &[(String, String)],
 ) -> Vec<Difference> {
-    let names: BTreeSet<&String> = sent.iter().chain(recorded).map(|(name, _)| name).collect();
-    let value = |pairs: &[(String, String)], name: &String| {
-        let values: Vec<&str> =
-            pairs.iter().filter(|(of, _)| of == name).map(|(_, value)| &**value).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    };
-    let compare = |name: &String| {
+    let mut values = BTreeMap::<&str, [Vec<&str>; 2]>::new();
+    for (side, pairs) in [sent, recorded].into_iter().enumerate() {
+        for (name, value) in pairs {
+            values.entry(name).or_default()[side].push(value);
+        }
+    }
+    let compare = |(name, values): (&str, [Vec<&str>; 2])| {
         let what = format!("{kind} `{name}`");
-        match (value(sent, name), value(recorded, name)) {
-            (Some(sent), Some(recorded)) => {
+        let is_missing = values.each_ref().map(Vec::is_empty);
+        let [sent, recorded] = values.map(|values| values.join(", "));
+        match is_missing {
+            [false, false] => {
                 (sent != recorded).then_some(Difference::Value { what, sent, recorded })
             }
-            (Some(value), None) => Some(Difference::Missing { what, value, is_sent: true }),
-            (None, Some(value)) => Some(Difference::Missing { what, value, is_sent: false }),
-            (None, None) => None,
+            [false, true] => Some(Difference::Missing { what, value: sent, is_sent: true }),
+            [true, _] => Some(Difference::Missing { what, value: recorded, is_sent: false }),
         }
     };
-    names.into_iter().filter_map(compare).collect()
+    values.into_iter().filter_map(compare).collect()
 }
 
-/// The lines of each that are left without the equal ones at the start and at the end.
-fn middle<'a>(a: &'a [String], b: &'a [String]) -> (&'a [String], &'a [String]) {
+/// What is left of each without the equal items at the start and at the end.
+fn middle<'a, T: PartialEq>(a: &'a [T], b: &'a [T]) -> (&'a [T], &'a [T]) {
     let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[start..], &b[start..]);
     let end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
@@ -179,24 +230,25 @@ fn middle<'a>(a: &'a [String], b: &'a [String]) -> (&'a [String], &'a [String]) 
 impl fmt::Display for Nearest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, differences } = self;
+        let (file, line) = (visible(file), visible(line));
         writeln!(f, "the nearest recorded one is {file}:\n  {line}")?;
         if differences.is_empty() {
             return writeln!(
                 f,
                 "they differ in nothing that is recorded: the settings of the cassette may have \
-                 changed, or trailers of the body or `Host` differ"
+                 changed, or secrets in the URL or trailers of the body differ"
             );
         }
         writeln!(f, "they differ:")?;
         differences.iter().try_for_each(|difference| match difference {
             Difference::Value { what, sent, recorded } => {
-                writeln!(f, "  {what}: sent {sent:?}, recorded {recorded:?}")
+                writeln!(f, "  {}: sent {sent:?}, recorded {recorded:?}", visible(what))
             }
             Difference::Missing { what, value, is_sent: true } => {
-                writeln!(f, "  {what}: sent {value:?}, not recorded")
+                writeln!(f, "  {}: sent {value:?}, not recorded", visible(what))
             }
             Difference::Missing { what, value, is_sent: false } => {
-                writeln!(f, "  {what}: not sent, recorded {value:?}")
+                writeln!(f, "  {}: not sent, recorded {value:?}", visible(what))
             }
             Difference::Body { sent, recorded } => {
                 writeln!(f, "  body (- recorded, + sent):")?;
@@ -207,6 +259,13 @@ impl fmt::Display for Nearest {
     }
 }
 
+/// The text without the characters that could change what a terminal shows: control characters, and
+/// those that change the direction of writing.
+pub(super) fn visible(text: &str) -> String {
+    let is_direction = |char| matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|char| !char.is_control() && !is_direction(*char)).collect()
+}
+
 /// Writes the first lines of a body, and says how many follow.
 pub(super) fn write_lines(
     f: &mut fmt::Formatter<'_>,
@@ -214,9 +273,7 @@ pub(super) fn write_lines(
     lines: &[String],
 ) -> fmt::Result {
     for line in lines.iter().take(LINES) {
-        // A control character could change what a terminal shows.
-        let shown: String = line.chars().filter(|char| !char.is_control()).collect();
-        writeln!(f, "{indent}{shown}")?;
+        writeln!(f, "{indent}{}", visible(line))?;
     }
     match lines.len().saturating_sub(LINES) {
         0 => Ok(()),
@@ -226,7 +283,49 @@ pub(super) fn write_lines(
 
 #[cfg(test)]
 mod tests {
+    use http::{Method, Request, Response};
+
     use super::*;
+    use crate::{cache::ReadBody, key::Recipe, time::Timestamp};
+
+    #[test]
+    fn few_of_many_recorded_requests_are_compared_in_full() {
+        let long = "p".repeat(5_000);
+        let url = |at: usize, query: &str| format!("http://a.test/{at}/{long}?{query}{long}");
+        let (parts, ()) = Request::get(url(4_321, "")).body(()).unwrap().into_parts();
+        let exchange = Exchange::new(&Recipe::default(), &parts, ReadBody::default()).unwrap();
+        let mut candidates = Candidates::default();
+        let mut add = |method: Method, url: String| {
+            let (parts, ()) = Response::new(()).into_parts();
+            let head = Head::new(method, &*url, parts, Timestamp::MIN);
+            candidates.add(&exchange, Key::digest(&url), Arc::new(head));
+        };
+        (0..4_000).for_each(|at| add(Method::GET, url(at, "")));
+        add(Method::POST, url(4_321, ""));
+        add(Method::GET, url(4_321, "page=2&"));
+        let mut compared = 0;
+        let (key, _) = candidates
+            .nearest(|head| {
+                compared += 1;
+                distance(&exchange, head)
+            })
+            .unwrap();
+        assert_eq!((compared, key), (CANDIDATES, Key::digest(url(4_321, "page=2&"))));
+    }
+
+    #[test]
+    fn the_rough_distance_is_what_lies_between_equal_ends() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("/a", "/a", 0),
+            ("/a/x/b", "/a/yy/b", 2),
+            ("aa", "aaa", 1),
+            ("/é", "/è", 1),
+            ("", "abc", 3),
+        ] {
+            assert_eq!((rough_edits(a, b), rough_edits(b, a)), (expected, expected), "{a} {b}");
+        }
+    }
 
     #[test]
     fn urls_are_split_at_the_path_and_the_query() {

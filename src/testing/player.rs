@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -18,14 +17,14 @@ use super::{
     cassette::{Cassette, Settings},
     exchange::Exchange,
     mode::Mode,
-    redact::recorded_fields,
+    redact::{URLS, recorded_fields},
     tape::Tape,
     unrecorded::{self, Unrecorded},
 };
 use crate::{
-    cache::{AnyBody, Budget, Origin, OriginBody, RequestBody, ResponseBody},
+    cache::{AnyBody, Origin, OriginBody, RequestBody, ResponseBody},
     error::BoxError,
-    policy::RequestCheck,
+    key::Recipe,
     store::{Error, ErrorKind, Hit, StoredBody},
 };
 
@@ -69,7 +68,7 @@ impl<S> Player<S> {
     where
         S: crate::InnerService<ReqBody, ResBody, E>,
         ReqBody: Body<Data = Bytes> + Send + 'static,
-        ReqBody::Error: Send,
+        ReqBody::Error: Into<BoxError> + Send,
         ResBody: Body,
         E: Into<BoxError>,
     {
@@ -84,7 +83,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError> + Send,
     ReqBody: Body<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Send,
+    ReqBody::Error: Into<BoxError> + Send,
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Into<BoxError> + Send,
 {
@@ -145,7 +144,7 @@ fn play<S, ReqBody>(
 ) -> impl Future<Output = Played<S::Body>> + Send
 where
     S: Origin<ReqBody, Error: Into<BoxError>>,
-    ReqBody: AnyBody,
+    ReqBody: AnyBody<Error: Into<BoxError>>,
 {
     // Not in the future, which would have room for the request and its parts.
     let (parts, body) = request.into_parts();
@@ -179,7 +178,7 @@ where
         if tape.recorder.has_recorded(&key)
             && let Some(recorded) = tape.recorder.get(&key).await?
         {
-            return sent_again(&exchange, recorded, response).await;
+            return sent_again(&settings.recipe, &exchange, recorded, response).await;
         }
         if mode == Mode::Record && settings.in_order {
             tape.remove_earlier(&exchange, number).await?;
@@ -195,15 +194,13 @@ where
 }
 
 /// Reads the body of a request, and makes the key of it.
-async fn read_exchange<ReqBody: AnyBody>(
+async fn read_exchange<ReqBody: AnyBody<Error: Into<BoxError>>>(
     settings: &Settings,
     parts: &request::Parts,
     body: ReqBody,
 ) -> Result<(RequestBody<ReqBody>, Exchange), Error> {
-    let budget = Budget { held: Arc::default(), limit: u64::MAX };
-    let check = RequestCheck::default();
-    let (body, read) = RequestBody::buffered(body, u64::MAX, &budget, check).await;
-    read.map_err(|_| unrecorded::unreadable(&parts.method))?;
+    let read = RequestBody::whole(body).await;
+    let body = read.map_err(|error| unrecorded::unreadable(&parts.method, error.into()))?;
     let exchange = Exchange::new(&settings.recipe, parts, body.read())
         .map_err(|_| unrecorded::no_url(&parts.method))?;
     Ok((body, exchange))
@@ -215,14 +212,20 @@ fn replayed<B: Body>(hit: Hit, method: &Method) -> Response<ResponseBody<B>> {
 }
 
 /// The response to a request that this run has recorded already. Fails unless both responses have
-/// the same status and body, since a replay would give the recorded one to both requests.
+/// the same status, body and URLs of what they describe, since a replay would give the recorded one
+/// to both requests.
 async fn sent_again<B: OriginBody>(
+    recipe: &Recipe,
     exchange: &Exchange,
     recorded: Hit,
     sent: Response<B>,
 ) -> Played<B> {
     let (parts, body) = sent.into_parts();
-    if recorded.head.status() != parts.status {
+    let fields = recorded_fields(recipe, &parts.headers);
+    let old = recorded.head.headers();
+    let is_elsewhere =
+        URLS.iter().any(|name| !old.get_all(name).iter().eq(fields.get_all(name).iter()));
+    if recorded.head.status() != parts.status || is_elsewhere {
         return Err(unrecorded::differs(&exchange.method, &exchange.url).into());
     }
     let (mut bytes, mut trailers) = (BytesMut::new(), None);

@@ -3,11 +3,17 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONTENT_LOCATION, LOCATION},
+    header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
 };
 
-use super::secret::is_secret;
+use super::{
+    secret::is_secret,
+    urls::{Text, redacted},
+};
 use crate::{key::Recipe, policy};
+
+/// The fields whose value is a URL.
+pub(super) const URLS: [HeaderName; 2] = [LOCATION, CONTENT_LOCATION];
 
 /// Whether no value of a field is recorded, of a request or of a response: it is ignored, or its
 /// name is that of a secret.
@@ -16,32 +22,36 @@ pub(super) fn is_unrecorded(recipe: &Recipe, name: &HeaderName) -> bool {
 }
 
 /// The fields of a response that are recorded, of its head or its trailers: without those of the
-/// connection and those that are [not recorded](is_unrecorded). Ignored parameters are removed from
-/// the URLs in the values of the others, such as `Link`, and user information from `Location` and
-/// `Content-Location`. The lines keep their order.
+/// connection and those that are [not recorded](is_unrecorded). Ignored parameters and user
+/// information are removed from the URLs in the values of the others, such as `Link`. The lines
+/// keep their order.
 pub(super) fn recorded_fields(recipe: &Recipe, headers: &HeaderMap) -> HeaderMap {
     let mut fields = policy::end_to_end(headers);
     policy::remove_fields(&mut fields, |name| is_unrecorded(recipe, name));
     for (name, value) in fields.iter_mut() {
-        let sent = String::from_utf8_lossy(value.as_bytes());
-        let mut kept = recipe.ignored_parameters.removed_from(&sent);
-        if [LOCATION, CONTENT_LOCATION].contains(name) {
-            kept = without_userinfo(kept.as_deref().unwrap_or(&sent)).or(kept);
-        }
-        if let Some(kept) = kept {
-            // A part of a valid value is one too.
-            *value = HeaderValue::try_from(kept).unwrap_or(HeaderValue::from_static(""));
+        if let Some(kept) = recorded_value(recipe, name, value) {
+            *value = kept;
         }
     }
     fields
 }
 
-/// The URL without user information. `None` if it has none.
-fn without_userinfo(url: &str) -> Option<String> {
-    let start = url.find("//")? + 2;
-    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
-    let at = url[start..end].rfind('@')?;
-    Some([&url[..start], &url[start + at + 1..]].concat())
+/// What is recorded of a value of a field, of a request or of a response. `None` if it is the whole
+/// value.
+pub(super) fn recorded_value(
+    recipe: &Recipe,
+    name: &HeaderName,
+    value: &HeaderValue,
+) -> Option<HeaderValue> {
+    // The parameters of a media type are no parameters of a URL.
+    if *name == CONTENT_TYPE {
+        return None;
+    }
+    let sent = String::from_utf8_lossy(value.as_bytes());
+    let kind = if URLS.contains(name) { Text::Url } else { Text::Any };
+    let kept = redacted(&recipe.ignored_parameters, &sent, kind)?;
+    // A part of a valid value is one too.
+    Some(HeaderValue::try_from(kept).unwrap_or(HeaderValue::from_static("")))
 }
 
 #[cfg(test)]
@@ -61,6 +71,8 @@ mod tests {
             ("x-api-key", "secret"),
             ("transfer-encoding", "chunked"),
             ("link", "</last?API_KEY=secret>; rel=last"),
+            ("link", "<//alice:secret@a/?next=%2F%3Fapi_key%3Dsecret>; rel=up"),
+            ("content-type", "text/html;api_key=1"),
             ("set-cookie", "other=secret"),
             ("content-location", "http://alice:secret@a/x?y=@"),
             ("vary", "*"),
@@ -74,6 +86,8 @@ mod tests {
             ("date", "now"),
             ("location", "/next?page=2"),
             ("link", "</last>; rel=last"),
+            ("link", "<//a/>; rel=up"),
+            ("content-type", "text/html;api_key=1"),
             ("content-location", "http://a/x?y=@"),
             ("vary", "*"),
         ];

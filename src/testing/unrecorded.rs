@@ -7,10 +7,11 @@ use http::{HeaderMap, Method};
 use super::{
     NAME,
     exchange::Exchange,
-    nearest::{Nearest, write_lines},
+    nearest::{Nearest, visible, write_lines},
     tape::each_recorded,
 };
 use crate::{
+    BoxError,
     cache::Recorder,
     store::{self, ErrorKind, Files},
 };
@@ -91,7 +92,7 @@ impl fmt::Display for Unrecorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { exchange, folder, reason } = self;
         writeln!(f, "the cassette {} has no response to this request:", folder.display())?;
-        writeln!(f, "  {} {}", exchange.method, exchange.url)?;
+        writeln!(f, "  {} {}", exchange.method, visible(&exchange.url))?;
         write_headers(f, &exchange.headers)?;
         if exchange.body_len > 0 {
             writeln!(f, "  body of {} bytes:", exchange.body_len)?;
@@ -135,17 +136,17 @@ fn times(count: u32) -> String {
 
 fn write_headers(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result {
     headers.iter().try_for_each(|(name, value)| {
-        writeln!(f, "  {name}: {}", String::from_utf8_lossy(value.as_bytes()))
+        writeln!(f, "  {name}: {}", visible(&String::from_utf8_lossy(value.as_bytes())))
     })
 }
 
-/// The error for a request whose body ends in an error, or in too many frames.
-pub(super) fn unreadable(method: &Method) -> store::Error {
+/// The error for a request whose body ends in an error.
+pub(super) fn unreadable(method: &Method, error: BoxError) -> store::Error {
     let message = format!(
-        "the body of a {method} request cannot be recorded: it failed, or has more than 16384 \
-         frames"
+        "a {method} request cannot be recorded: its body failed while the cassette read it, before \
+         anything was sent"
     );
-    store::Error::new(ErrorKind::Invalid, NAME, message)
+    store::Error::new(ErrorKind::Invalid, NAME, message).with_source(error)
 }
 
 /// The error for a request without a URL that can be recorded.

@@ -6,7 +6,11 @@ use std::{
     process::Command,
 };
 
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use larder::{store::ErrorKind, testing::Cassette};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     child::{child, child_path},
@@ -115,14 +119,148 @@ async fn a_body_is_edited_by_hand() {
         assert!(error.to_string().contains("remove the line `checksum`"), "{error}");
         assert_eq!(fs::read(find(&path, ".body.")).unwrap(), b"edited");
     }
-    let head = files(&path)
-        .into_keys()
-        .find(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .unwrap();
+    remove_checksum(&path);
+    for cassette in [Cassette::replay(&path), Cassette::record_or_replay(&path)] {
+        assert_eq!(say(&client(&cassette.unwrap()), get(&url)).await, "edited");
+    }
+}
+
+/// The path of the only head.
+fn find_head(folder: &Path) -> PathBuf {
+    let is_head = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    files(folder).into_keys().find(is_head).unwrap()
+}
+
+/// Removes the line `checksum` from the only head, and nothing else.
+fn remove_checksum(folder: &Path) {
+    let head = find_head(folder);
     let text = fs::read_to_string(&head).unwrap();
-    let (before, _) = text.split_once(",\n  \"checksum\"").unwrap();
-    fs::write(&head, before.to_owned() + "\n}\n").unwrap();
-    assert_eq!(say(&client(&Cassette::replay(&path).unwrap()), get(&url)).await, "edited");
+    let lines = text.split_inclusive('\n');
+    let edited: String = lines.filter(|line| !line.contains("\"checksum\"")).collect();
+    fs::write(&head, edited).unwrap();
+}
+
+/// A recording that counts as not recorded would call the real server.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_fails_the_opening() {
+    type Edit = fn(&Path, String);
+    let edits: [(&str, Edit); 10] = [
+        ("merge conflict", |head, text| {
+            let text = text.replacen("  \"key\"", "<<<<<<< HEAD\n  \"key\"", 1);
+            fs::write(head, text).unwrap();
+        }),
+        ("cut short", |head, text| fs::write(head, &text[..text.len() / 2]).unwrap()),
+        ("empty", |head, _| fs::write(head, "").unwrap()),
+        ("byte order mark", |head, text| fs::write(head, "\u{feff}".to_owned() + &text).unwrap()),
+        ("comma too many", |head, text| {
+            fs::write(head, text.replace("  }\n}", "  },\n}")).unwrap();
+        }),
+        ("edited", |head, text| fs::write(head, text.replace("200", "404")).unwrap()),
+        ("no key", |head, text| {
+            let lines = text.lines().filter(|line| !line.contains("\"checksum\""));
+            let lines = lines.map(|line| line.replacen("\"key\": \"", "\"key\": \"x", 1) + "\n");
+            fs::write(head, lines.collect::<String>()).unwrap();
+        }),
+        ("no status", |head, text| {
+            let lines = text.lines().filter(|line| !line.contains("\"checksum\""));
+            let lines = lines.map(|line| line.replacen("200", "99", 1) + "\n");
+            fs::write(head, lines.collect::<String>()).unwrap();
+        }),
+        ("newer", |head, text| {
+            fs::write(head, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        }),
+        #[cfg(unix)]
+        ("link", |head, text| {
+            let real = head.with_file_name("real");
+            fs::write(&real, text).unwrap();
+            fs::remove_file(head).unwrap();
+            std::os::unix::fs::symlink(real, head).unwrap();
+        }),
+    ];
+    for (name, edit) in edits {
+        // With and without the index of the run that has recorded.
+        for is_clone in [false, true] {
+            let (_directory, path) = place();
+            let server = Server::counting().await;
+            say(&client(&record(&path)), get(server.url("/a"))).await;
+            let head = find_head(&path);
+            // Files of another kind are left alone.
+            fs::write(path.join("notes.json"), "{").unwrap();
+            fs::write(head.with_file_name("merge~orig.json"), "<<<<<<<").unwrap();
+            drop(Cassette::replay(&path).unwrap());
+            edit(&head, fs::read_to_string(&head).unwrap());
+            let before = recorded(&path);
+            let open: [fn(&Path) -> larder::store::Result<Cassette>; 3] = [
+                |path| Cassette::replay(path),
+                |path| Cassette::record_or_replay(path),
+                |path| Cassette::record(path),
+            ];
+            for open in open {
+                if is_clone {
+                    // It is gone already if the folder was only read since.
+                    drop(fs::remove_dir_all(path.join(".larder")));
+                }
+                let error = open(&path).unwrap_err();
+                let kind =
+                    if name == "newer" { ErrorKind::Incompatible } else { ErrorKind::Corrupt };
+                assert_eq!(error.kind(), kind, "{name}: {error}");
+                let text = error.to_string();
+                assert_explained(&text, "has a recording that cannot be read");
+                assert!(text.contains(head.to_str().unwrap()), "{name}: {text}");
+                assert!(text.contains("remove"), "{name}: {text}");
+                assert!(recorded(&path) == before, "{name}");
+            }
+            fs::remove_file(&head).unwrap();
+            drop(Cassette::record_or_replay(&path).unwrap());
+            assert_eq!(server.calls(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_path_is_refused() {
+    for open in [Cassette::replay, Cassette::record_or_replay, Cassette::record] {
+        let error = open(String::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("the path of the folder is empty"), "{error}");
+    }
+}
+
+/// A server that sends another `Content-Length` than the body has confuses what follows.
+#[tokio::test]
+async fn an_edited_body_is_served_whole_and_so_is_the_next_response() {
+    for edited in ["short", "longer than before", ""] {
+        let (_directory, path) = place();
+        let server = Server::counting().await;
+        let url = server.url("/a");
+        let sent = send(&client(&record(&path)), get(&url)).await.unwrap();
+        assert_eq!(sent.headers["content-length"], "8");
+        server.end().await;
+        fs::write(find(&path, ".body."), edited).unwrap();
+        remove_checksum(&path);
+
+        let replaying = client(&Cassette::replay(&path).unwrap());
+        let (mut stream, served) = tokio::io::duplex(10_000);
+        let service = service_fn(move |_: Request<Incoming>| {
+            let (replaying, request) = (replaying.clone(), get(&url));
+            async move { replaying.request(request).await }
+        });
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(served), service);
+        let serving = tokio::spawn(serving);
+        let requests = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n\
+            GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(requests).await.unwrap();
+        let mut received = String::new();
+        stream.read_to_string(&mut received).await.unwrap();
+        serving.await.unwrap().unwrap();
+        let responses: Vec<_> = received.split("HTTP/1.1 200 OK\r\n").collect();
+        assert_eq!((responses.len(), responses[0]), (3, ""), "{received}");
+        for response in &responses[1..] {
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body, edited);
+            assert!(head.contains(&format!("content-length: {}", edited.len())), "{head}");
+        }
+    }
 }
 
 #[tokio::test]

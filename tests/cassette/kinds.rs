@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
     io::{self, Write as _},
 };
 
@@ -283,18 +284,20 @@ async fn a_request_that_has_no_key_is_refused() {
     let error = async |target: &str, body: Unsync| {
         client.request(Request::post(target).body(body).unwrap()).await.unwrap_err()
     };
-    for (target, body, reason) in [
-        ("http://a/", frames(1, Err(io::Error::other("broken"))), "it failed"),
-        ("http://a/", frames(20_000, good()), "more than 16384 frames"),
-        ("*", frames(1, good()), "its target is neither a path nor a URL"),
+    for (target, body, reason, cause) in [
+        ("http://a/", frames(1, Err(io::Error::other("broken"))), "its body failed", "broken"),
+        ("*", frames(1, good()), "its target is neither a path nor a URL", ""),
     ] {
         let error = error(target, body).await.downcast::<store::Error>().unwrap();
         assert_eq!(error.kind(), store::ErrorKind::Invalid);
+        assert_eq!(error.source().map(ToString::to_string).unwrap_or_default(), cause);
         assert!(error.to_string().contains(reason), "{error}");
         assert_explained(&error.to_string(), "cannot be recorded");
     }
-    let sent = error("http://a/", frames(1, good())).await;
-    assert_eq!(sent.to_string(), "the origin was called");
+    for count in [1, 20_000] {
+        let sent = error("http://a/", frames(count, good())).await;
+        assert_eq!(sent.to_string(), "the origin was called");
+    }
 }
 
 #[tokio::test]

@@ -145,6 +145,26 @@ async fn equal_requests_with_different_responses_are_not_recorded_as_one() {
     }
 }
 
+#[tokio::test]
+async fn equal_requests_that_make_different_resources_are_not_recorded_as_one() {
+    for name in ["location", "content-location"] {
+        let (_directory, path) = place();
+        let server = Server::new(move |number, request| {
+            let id = if request.uri().path() == "/same" { 0 } else { number };
+            let location = format!("/orders/{id}?access_token={number}");
+            Response::builder().status(201).header(name, location).body(full("")).unwrap()
+        })
+        .await;
+        let recording = client(&record(&path));
+        let (orders, same) = (server.url("/orders"), server.url("/same"));
+        for url in [&orders, &same, &same] {
+            assert_eq!(say(&recording, post(url, "text/plain", "tea")).await, "");
+        }
+        let error = send(&recording, post(&orders, "text/plain", "tea")).await.unwrap_err();
+        assert_explained(&error.to_string(), "recorded twice with different responses");
+    }
+}
+
 /// Sends the same request once for each answer. `None` is a failure of the client.
 async fn record_answers(path: &Path, answers: &[Option<&'static str>]) {
     let cassette = record(path).in_order(true);

@@ -211,3 +211,69 @@ async fn fields_and_trailers_with_the_names_of_secrets_are_not_recorded() {
         assert!(!text.contains("hunter2"), "{}: {text}", file.display());
     }
 }
+
+/// The values that the attacker of this crate has found in its files.
+#[tokio::test]
+async fn secrets_in_urls_are_in_no_file_wherever_they_are() {
+    const SECRET: &str = "hunter2";
+    const FIELDS: [(&str, &str); 9] = [
+        ("location", "https://u:hunter2@h/x?access_token=hunter2&a=1#access_token=hunter2"),
+        ("content-location", "/login?next=%2Fcb%3Faccess_token%3Dhunter2"),
+        ("link", "<https://u:hunter2@h/>; rel=next, </x?a=1;access_token=hunter2>; rel=up"),
+        ("refresh", "0; url=http://h/?access_token=hunter2"),
+        ("x-path", "/x;access_token=hunter2"),
+        ("x-amp", "/x?a=1&amp;access_token=hunter2"),
+        ("x-back", "/x?back=https%3A%2F%2Fu%3Ahunter2%40h%2F"),
+        ("x-encoded", "http://h/?ACCESS%5FTOKEN=hunter2"),
+        ("server-timing", "a;desc=\"?access_token=hunter2\""),
+    ];
+    let (_directory, path) = place();
+    let server = Server::new(|_, _| {
+        let mut response = Response::new(full("fine"));
+        for (name, value) in FIELDS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    })
+    .await;
+    let urls = [
+        "/a?a=1;access_token=hunter2",
+        "/a?access_token=hunter2;b=1",
+        "/a;access_token=hunter2?b=1",
+        "/a?next=%2Fy%3Faccess_token%3Dhunter2",
+        "/a?next=/y?access_token=hunter2",
+        "/a?next=https%3A%2F%2Fu%3Ahunter2%40h%2F",
+    ];
+    let mut requests: Vec<_> = urls.map(|url| get(server.url(url))).into();
+    for (name, value) in [
+        ("destination", "https://u:hunter2@h/x?access_token=hunter2"),
+        ("soapaction", "\"urn:x?access_token=hunter2\""),
+        ("if-none-match", "\"?access_token=hunter2\""),
+    ] {
+        let mut request = get(server.url("/b"));
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        requests.push(request);
+    }
+    let recording = client(&record(&path));
+    for request in &requests {
+        let received = send(&recording, request.clone()).await.unwrap();
+        assert!(FIELDS.iter().all(|(name, value)| received.headers[*name] == value));
+    }
+    for (file, (bytes, _)) in files(&path) {
+        let text = format!("{} {}", file.display(), String::from_utf8_lossy(&bytes));
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    // The same request is replayed, and another secret is another request.
+    let replaying = client(&Cassette::replay(&path).unwrap());
+    for request in requests {
+        let replayed = send(&replaying, request.clone()).await.unwrap();
+        assert_eq!(replayed.headers["location"], "https://h/x?a=1");
+        assert_eq!(replayed.headers["link"], "<https://h/>; rel=next, </x?a=1>; rel=up");
+        assert_eq!(replayed.headers["x-amp"], "/x?a=1&amp");
+        let other = request.uri().to_string().replace("/a", "/other").replace("/b", "/other");
+        let (mut parts, body) = request.into_parts();
+        parts.uri = other.parse().unwrap();
+        let error = send(&replaying, Request::from_parts(parts, body)).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(SECRET), "{error}");
+    }
+}

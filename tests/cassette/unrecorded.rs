@@ -111,3 +111,41 @@ async fn long_bodies_are_cut_and_control_characters_left_out() {
     let text = error.to_string();
     assert!(text.contains("    [31mred\n") && text.contains("(11 more lines)"), "{text}");
 }
+
+/// A recording is a file that somebody else may have made.
+#[tokio::test]
+async fn the_error_shows_no_control_characters() {
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    let with = |path: &str| {
+        let mut request = get(server.url(path));
+        // U+009B begins a sequence as ESC [ does.
+        let value = http::HeaderValue::from_bytes(b"\xc2\x9b31m\xe2\x80\xaeb").unwrap();
+        request.headers_mut().insert("accept", value);
+        request
+    };
+    say(&client(&record(&path)), with("/a")).await;
+    let replaying = client(&Cassette::replay(&path).unwrap());
+    for request in [with("/b"), get(server.url("/a"))] {
+        let text = send(&replaying, request).await.unwrap_err().to_string();
+        let is_bad = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+        assert!(!text.chars().any(is_bad), "{text:?}");
+        assert!(text.contains("31mb") || text.contains("\\u{9b}31m\\u{202e}b"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_error_shows_a_host_that_is_not_the_one_of_the_url() {
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    let with = |host: &'static str| {
+        let mut request = get(server.url("/"));
+        request.headers_mut().insert("host", http::HeaderValue::from_static(host));
+        request
+    };
+    say(&client(&record(&path)), with("one.test")).await;
+    let replaying = client(&Cassette::replay(&path).unwrap());
+    assert_eq!(say(&replaying, with("one.test")).await, "answer 1");
+    let error = send(&replaying, with("other.test")).await.unwrap_err().to_string();
+    assert!(error.contains("header `host`: sent \"other.test\", recorded \"one.test\""), "{error}");
+}

@@ -83,7 +83,13 @@ impl<B> CacheLayer<B> {
     /// origin sent them.
     ///
     /// Some servers split a query at `;`, too. An ignored parameter with a `;` in it therefore
-    /// counts for the key. The stored URL does not have it.
+    /// counts for the key. The stored URL does not have it. Servers also drop parameters beyond a
+    /// number. If a request has more than 32 ignored ones, its query therefore counts for the key
+    /// as it was sent. The stored URL is without them.
+    ///
+    /// In the URL of a request, only the parameters between `&` are seen. One behind a `;`
+    /// (`?a=1;api_key=`), in the path, or within the value of another parameter
+    /// (`?next=%2F%3Fapi_key%3D`) counts for the key, and is in the stored URL.
     ///
     /// # Errors
     ///
@@ -96,9 +102,11 @@ impl<B> CacheLayer<B> {
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
-    /// name keep their order, and so do those whose names differ only in case, and those of one
-    /// nested object (`item[][id]`, `item[][size]`). A query with a `;` is not sorted, since some
-    /// servers split it there. An empty query (`?`) and an empty parameter (`?a=1&`) still count.
+    /// name keep their order, and so do those whose names differ only in case, those of one nested
+    /// object (`item[][id]`, `item[][size]`), and those that some servers read as one (`a.b` beside
+    /// `a_b` or `a[b]`). A query with a `;` is not sorted, since some servers split it there, and
+    /// neither is one with a malformed name (`a[b`). An empty query (`?`) and an empty parameter
+    /// (`?a=1&`) still count.
     pub fn sort_query(self, sort: bool) -> Self {
         self.set(|settings| settings.recipe.sort_query = sort)
     }

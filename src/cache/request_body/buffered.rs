@@ -24,6 +24,27 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         body: B,
         limit: u64,
         budget: &Budget,
+        check: RequestCheck,
+    ) -> (Self, Result<(), Bypass>) {
+        Self::read_frames(body, (limit, MAX_FRAMES), budget, check).await
+    }
+
+    /// Reads `body` to its end, however long it is. The `Err` is that of the body.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn whole(body: B) -> Result<Self, B::Error> {
+        let budget = Budget { held: Arc::default(), limit: u64::MAX };
+        let (no_limits, check) = ((u64::MAX, usize::MAX), RequestCheck::default());
+        let (mut this, _verdict) = Self::read_frames(body, no_limits, &budget, check).await;
+        match this.error.take() {
+            Some(error) => Err(error),
+            None => Ok(this),
+        }
+    }
+
+    async fn read_frames(
+        body: B,
+        (limit, max_frames): (u64, usize),
+        budget: &Budget,
         mut check: RequestCheck,
     ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
@@ -63,7 +84,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                             this.push(small.split().freeze());
                             this.push(chunk);
                         }
-                        if len.max(check.announced()) > limit || frames > MAX_FRAMES {
+                        if len.max(check.announced()) > limit || frames > max_frames {
                             this.rest = Rest::Begun { body };
                             break Err(Bypass::RequestBodyTooLarge);
                         }

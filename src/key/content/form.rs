@@ -5,12 +5,15 @@
 //! split it at `;`, too. Such a form counts by its bytes.
 //!
 //! Fields that a server may read into one value keep their order: those of one name, of names that
-//! differ in case, and of nested names, such as `item[][id]` and `item[][size]`. Characters that an
-//! encoder has to encode are not the same when they are sent as they are: a server may split a
-//! value at `,` and not at `%2C`. Empty fields count.
+//! differ in case, and of nested names, such as `item[][id]` and `item[][size]`, or `a.b` and
+//! `a[b]`. Characters that an encoder has to encode are not the same when they are sent as they
+//! are: a server may split a value at `,` and not at `%2C`. Empty fields count.
 
 use super::{
-    super::percent::{encoded, escape},
+    super::{
+        groups::sorted,
+        percent::{encoded, escape},
+    },
     ignored::{IgnoredFields, LeftOut},
 };
 
@@ -42,29 +45,28 @@ pub(super) fn canonical(body: &[u8], ignored: &IgnoredFields) -> Option<Vec<u8>>
         canonical.push(b'=');
         push_canonical(&mut canonical, value)?;
         canonical.push(b'&');
-        let group = group(&name)?;
-        // The value of this field is the charset of the others, in some servers.
-        if group == "_charset_" || has_second_name(value) {
+        // The value of `_charset_` is the charset of the others, in some servers.
+        if !is_well_formed(&name) || root(&name) == "_charset_" || has_second_name(value) {
             return None;
         }
         if !left_out.has(name.as_bytes())? {
-            fields.push((group, canonical));
+            fields.push((name, canonical));
         }
     }
-    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Some(fields.into_iter().flat_map(|(_, field)| field).collect())
+    Some(sorted(fields, root).into_iter().flat_map(|(_, field)| field).collect())
 }
 
-/// What names have in common that a server may read into one value: PHP reads `a b`, `a.b` and
-/// `a_b` as one name, and ASP.NET does so with `a` and `A`. `None` for a malformed name.
-fn group(name: &str) -> Option<String> {
-    if name.contains(char::is_control) {
-        return None;
-    }
+fn is_well_formed(name: &str) -> bool {
     let (root, nested) = name.split_at(name.find('[').unwrap_or(name.len()));
-    let is_well_formed = nested.is_empty() || (!root.is_empty() && nested.contains(']'));
-    let root = root.trim_start_matches(' ').replace([' ', '.'], "_");
-    is_well_formed.then(|| root.to_lowercase())
+    let is_nested_well = nested.is_empty() || (!root.is_empty() && nested.contains(']'));
+    is_nested_well && !name.contains(char::is_control)
+}
+
+/// The name as PHP and ASP.NET read it: `a b`, `a.b` and `A_b` are one, and so are `a[x]` and
+/// `a[y]`.
+fn root(name: &str) -> String {
+    let root = name.split('[').next().unwrap_or_default();
+    root.trim_start_matches(' ').replace([' ', '.'], "_").to_lowercase()
 }
 
 /// Whether the value contains `]=`, which ends the name of the field in some servers.
@@ -167,6 +169,10 @@ mod tests {
             "a_b=2&a.b=1",
             "a+b=1&a_b=2",
             "a_b=2&a+b=1",
+            "a[b]=1&a.b=2",
+            "a.b=2&a[b]=1",
+            "a=1&a.b=2",
+            "a.b=2&a=1",
         ];
         for (position, one) in bodies.iter().enumerate() {
             for other in &bodies[position + 1..] {

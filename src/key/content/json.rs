@@ -2,8 +2,10 @@
 //! members of each object sorted by name.
 //!
 //! Array elements keep their order, and so do members of one name. Members whose names differ in
-//! case do so too, since Go and .NET read them into one field. Numbers stay as they were written:
-//! `1.0` and `1` are different, since some servers tell them apart. The form is JSON text itself,
+//! case do so too, since Go and .NET read them into one field. An object keeps the order of all its
+//! members if two names have letters beyond ASCII, which servers fold in different ways. Numbers
+//! stay as they were written: `1.0` and `1` are different, since some servers tell them apart. The
+//! form is JSON text itself,
 //! so two documents have the same form only if they say the same.
 //!
 //! A document counts by its bytes if a server may read a member under another name: if a name is
@@ -233,7 +235,12 @@ impl Writer<'_> {
         }
         let name = |member: &Member| &self.text[member.range.start..member.name_end];
         let order = |a: &Member, b: &Member| compare(name(a), name(b));
-        if !members.is_sorted_by(|a, b| order(a, b).is_le()) {
+        // Servers fold letters such as `ß` and `ẞ`, or `é` in one and in two characters, by rules
+        // that differ. So two names with such letters may be one.
+        let mut foreign = members.iter().filter(|member| !name(member).is_ascii());
+        let first = foreign.next();
+        let may_be_one = first.is_some_and(|first| foreign.any(|it| order(first, it).is_ne()));
+        if !may_be_one && !members.is_sorted_by(|a, b| order(a, b).is_le()) {
             // Members of one name keep their order.
             members.sort_by(order);
             let members = members.into_iter().map(|member| member.range).collect();

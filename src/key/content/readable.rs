@@ -16,6 +16,9 @@ use crate::fields::only;
 /// A longer body is summarised.
 const MAX: usize = 64 * 1024;
 
+/// The most bytes that the lines of a JSON body have. Deeply nested values are mostly indents.
+const MAX_INDENTED: usize = 4 * MAX;
+
 impl Normalization {
     /// The body as lines of text. Empty if there is no body.
     pub(crate) fn readable(&self, headers: &HeaderMap, chunks: &[Bytes]) -> Vec<String> {
@@ -48,7 +51,7 @@ impl Normalization {
     fn form_lines(&self, body: &[u8]) -> Option<Vec<String>> {
         let form = String::from_utf8(form::canonical(body, &self.ignored)?).ok()?;
         Some(lines_or_summary(&form, |form| {
-            form.split_terminator('&').map(str::to_owned).collect()
+            Some(form.split_terminator('&').map(str::to_owned).collect())
         }))
     }
 
@@ -73,13 +76,14 @@ fn is_text(headers: &HeaderMap) -> bool {
         || ["application/xml", "application/graphql"].contains(&&*essence)
 }
 
-/// The lines of a text without ignored fields. A long text is summarised.
-fn lines_or_summary(text: &str, lines: impl FnOnce(&str) -> Vec<String>) -> Vec<String> {
-    if text.len() > MAX { vec![summary(text.as_bytes())] } else { lines(text) }
+/// The lines of a text without ignored fields. A long text is summarised, and one without lines.
+fn lines_or_summary(text: &str, lines: impl FnOnce(&str) -> Option<Vec<String>>) -> Vec<String> {
+    let lines = if text.len() > MAX { None } else { lines(text) };
+    lines.unwrap_or_else(|| vec![summary(text.as_bytes())])
 }
 
-fn text_lines(text: &str) -> Vec<String> {
-    text.lines().map(str::to_owned).collect()
+fn text_lines(text: &str) -> Option<Vec<String>> {
+    Some(text.lines().map(str::to_owned).collect())
 }
 
 fn summary(bytes: &[u8]) -> String {
@@ -87,9 +91,11 @@ fn summary(bytes: &[u8]) -> String {
     format!("{} bytes, SHA-256 {digest}", bytes.len())
 }
 
-/// JSON in canonical form with one value a line.
-fn indented(json: &str) -> Vec<String> {
+/// JSON in canonical form with one value a line. `None` if it has more than [`MAX_INDENTED`] bytes
+/// then.
+fn indented(json: &str) -> Option<Vec<String>> {
     let (mut lines, mut line, mut depth) = (Vec::new(), String::new(), 0_usize);
+    let mut len = 0;
     let (mut is_string, mut is_escaped) = (false, false);
     let mut rest = json.chars().peekable();
     while let Some(char) = rest.next() {
@@ -101,6 +107,7 @@ fn indented(json: &str) -> Vec<String> {
         }
         let is_empty = matches!((char, rest.peek()), ('{', Some('}')) | ('[', Some(']')));
         let mut break_line = |depth: usize, line: &mut String| {
+            len += line.len() + 1;
             lines.push(std::mem::replace(line, "  ".repeat(depth)));
         };
         match char {
@@ -128,9 +135,12 @@ fn indented(json: &str) -> Vec<String> {
                 line.push(char);
             }
         }
+        if len > MAX_INDENTED {
+            return None;
+        }
     }
     lines.push(line);
-    lines
+    Some(lines)
 }
 
 #[cfg(test)]
@@ -162,6 +172,22 @@ mod tests {
 }"#;
         assert_eq!(lines("application/json", body).join("\n"), expected);
         assert_eq!(lines("application/json", "\"\\\\\""), ["\"\\\\\""]);
+    }
+
+    #[test]
+    fn json_that_is_mostly_indents_is_summarised() {
+        let nested = |depth: usize, count: usize| {
+            let values = ["1"; 20_000][..count].join(",");
+            ["[".repeat(depth), values, "]".repeat(depth)].concat()
+        };
+        for (depth, count, is_summary) in
+            [(1, 20_000, false), (100, 1_000, false), (100, 20_000, true)]
+        {
+            let lines = lines("application/json", &nested(depth, count));
+            let len: usize = lines.iter().map(|line| line.len() + 1).sum();
+            assert!(len <= MAX_INDENTED + 200, "{len}");
+            assert_eq!(lines.len() == 1, is_summary, "{depth} {count}");
+        }
     }
 
     #[test]

@@ -192,3 +192,37 @@ fn debug_shows_no_secret() {
     let recipe = Recipe { secret: Some([0x5e; 32]), ..Recipe::default() };
     assert!(!format!("{recipe:?}").contains("94"));
 }
+
+/// A server that reads a thousand parameters sees none behind a thousand ignored ones.
+#[test]
+fn many_ignored_parameters_cannot_hide_others_from_the_origin() {
+    let mut recipe = Recipe::default();
+    recipe.add_ignored_parameters(["utm_*"]).unwrap();
+    let key = |count: usize, rest: &str| {
+        let query = "utm_x=1&".repeat(count) + rest;
+        key_of(&recipe, Request::get(format!("http://example.com/?{query}")), "")
+    };
+    let plain = key(0, "q=tea");
+    assert_eq!(plain, key_of(&Recipe::default(), Request::get("http://example.com/?q=tea"), ""));
+    assert_eq!(key(1, "q=tea"), plain);
+    assert_eq!(key(32, "q=tea"), plain);
+    let keys = [plain, key(33, "q=tea"), key(32, "q=tea&utm_x=1"), key(1_000, "q=tea")];
+    assert!((1..keys.len()).all(|at| !keys[..at].contains(&keys[at])), "{keys:?}");
+    assert_eq!(key(1_000, "q=tea"), keys[3]);
+}
+
+#[test]
+fn trailers_with_the_name_of_an_ignored_header_do_not_count() {
+    let ignored = header::HeaderName::from_static("x-api-key");
+    let mut recipe = Recipe::default();
+    recipe.headers.ignore(ignored.clone());
+    let key = |name: header::HeaderName, value: &'static str| {
+        let parts = parts(Request::post("http://example.com/"));
+        let trailers = HeaderMap::from_iter([(name, header::HeaderValue::from_static(value))]);
+        let content = Content { trailers: Some(&trailers), ..Content::default() };
+        recipe.primary(&parts.method, &recipe.url(&parts).unwrap(), &parts, content)
+    };
+    assert_eq!(key(ignored.clone(), "one"), key(ignored, "other"));
+    let other = || header::HeaderName::from_static("x-sum");
+    assert_ne!(key(other(), "one"), key(other(), "other"));
+}

@@ -45,6 +45,10 @@ impl Builder {
 
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
+        if self.path.as_os_str().is_empty() {
+            let message = "the path of the folder is empty; name a folder, or `.` for this one";
+            return Err(Error::new(ErrorKind::Invalid, STORE, message));
+        }
         if self.max_bytes == 0 {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -67,5 +71,8 @@ mod tests {
         assert!(!builder.read_only && builder.check().is_ok());
         let error = builder.max_bytes(0).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
+        let error = Builder::new("".into()).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("the path of the folder is empty"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use http::{Method, StatusCode, header::CONTENT_LENGTH};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -25,14 +26,15 @@ const FORMAT: u32 = 1;
 pub(super) struct Document {
     format: u32,
     key: String,
+    /// Whoever edits the head or the body removes it. It is not the last member, since the one
+    /// before it would then have a comma too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checksum: Option<Checksum>,
     request: RequestText,
     response: ResponseText,
     cache: CacheText,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<BodyText>,
-    /// Whoever edits the head or the body removes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) checksum: Option<Checksum>,
 }
 
 /// Where the body is.
@@ -87,7 +89,7 @@ impl Document {
             file.map(|(file, length)| BodyText { file: file.to_owned(), length: Some(length) });
         let key = key.to_string();
         let mut document =
-            Self { format: FORMAT, key, request, response, cache, body, checksum: None };
+            Self { format: FORMAT, key, checksum: None, request, response, cache, body };
         document.checksum = crc.map(|body| Checksum { head: document.crc(), body });
         document
     }
@@ -159,10 +161,22 @@ impl Document {
     /// The head, for a body of this length. `family` is what a response without other variants
     /// has.
     pub(super) fn into_head(self, path: &Path, body_len: u64, family: u64) -> Result<Head> {
+        let is_edited = self.checksum.is_none() && self.body.is_some();
         let Self { request, response, cache, .. } = self;
         let text = HeadText { request, response, cache };
-        Head::from_text(text, body_len, family)
-            .map_err(|error| corrupt(path, "is no head of an entry").with_source(error))
+        let parse = |text| {
+            Head::from_text(text, body_len, family)
+                .map_err(|error| no_head(path).with_source(error))
+        };
+        let head = parse(text)?;
+        if !is_edited || !has_wrong_length(&head, body_len) {
+            return Ok(head);
+        }
+        let HeadText { request, response, cache } = head.to_text();
+        match with_length(&response, body_len) {
+            Ok(response) => parse(HeadText { request, response, cache }),
+            Err(error) => Err(no_head(path).with_source(error)),
+        }
     }
 
     /// The checksum of the content, whatever the layout of the text: line endings and indents
@@ -171,6 +185,38 @@ impl Document {
         let content = Self { checksum: None, ..self.clone() };
         crc32fast::hash(&serde_json::to_vec(&content).unwrap_or_default())
     }
+}
+
+/// Whether the head of a body that somebody may have edited says that the body has another length.
+/// A server that sends both would have the client wait for the rest, or take it for the next
+/// response. The length in a response that never has a body is that of another one.
+fn has_wrong_length(head: &Head, body_len: u64) -> bool {
+    let is_of_another = *head.method() == Method::HEAD
+        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status());
+    let expected = body_len.to_string();
+    let mut lengths = head.headers().get_all(CONTENT_LENGTH).iter();
+    !is_of_another && lengths.any(|length| length != expected.as_str())
+}
+
+/// The response with this `Content-Length`, in the place of the first one.
+fn with_length(response: &ResponseText, len: u64) -> serde_json::Result<ResponseText> {
+    let mut response = serde_json::to_value(response)?;
+    if let Some(lines) = response["headers"].as_array_mut() {
+        // A value that is not UTF-8 is an object.
+        let is_length = |line: &serde_json::Value| {
+            let line = line.as_str().or_else(|| line["name"].as_str()).unwrap_or_default();
+            line.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("content-length"))
+        };
+        let first = lines.iter().position(is_length);
+        lines.retain(|line| !is_length(line));
+        lines.insert(first.unwrap_or(lines.len()), format!("content-length: {len}").into());
+    }
+    serde_json::from_value(response)
+}
+
+/// The error for a file that has the name of a head, and is none.
+fn no_head(path: &Path) -> Error {
+    corrupt(path, "is no head of an entry; restore it, or remove it and its body")
 }
 
 fn other_format(path: &Path, format: u32) -> Error {
@@ -205,7 +251,7 @@ fn unreadable(path: &Path, bytes: &[u8], error: serde_json::Error) -> Error {
         );
         return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
     }
-    corrupt(path, "is no head of an entry").with_source(error)
+    no_head(path).with_source(error)
 }
 
 fn mismatch(path: &Path) -> Error {
@@ -271,6 +317,9 @@ mod tests {
     #[test]
     fn a_head_is_one_fact_a_line() {
         let text = String::from_utf8(document().to_bytes()).unwrap();
+        let (before, rest) = text.split_once("  \"checksum\": \"").unwrap();
+        let (checksum, after) = rest.split_once("\",\n").unwrap();
+        assert!(checksum.len() == 17 && checksum.ends_with(" 3610a686"), "{checksum}");
         let expected = r#"{
   "format": 1,
   "key": "0101010101010101010101010101010101010101010101010101010101010101",
@@ -297,11 +346,15 @@ mod tests {
   "body": {
     "file": "tea~01020304.body.html",
     "length": 5
-  },
+  }
+}
 "#;
-        assert!(text.starts_with(expected), "{text}");
-        let last = text.strip_prefix(expected).unwrap();
-        assert!(last.starts_with("  \"checksum\": \"") && last.ends_with(" 3610a686\"\n}\n"));
+        assert_eq!(before.to_owned() + after, expected);
+    }
+
+    fn without_checksum(text: &str) -> String {
+        let lines = text.split_inclusive('\n');
+        lines.filter(|line| !line.contains("\"checksum\"")).collect()
     }
 
     #[test]
@@ -313,13 +366,53 @@ mod tests {
         let error = Document::parse(Path::new("a"), edited.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("remove the line `checksum`"), "{error}");
-        let at = edited.find(",\n  \"checksum\"").unwrap();
-        let accepted = edited[..at].to_owned() + "\n}\n";
+        let accepted = without_checksum(&edited);
         let head = Document::parse(Path::new("a"), accepted.as_bytes())
             .unwrap()
             .into_head(Path::new("a"), 7, 0)
             .unwrap();
         assert_eq!((head.status().as_u16(), head.body_len()), (404, 7));
+    }
+
+    /// The header lines of a document for a body of seven bytes, whose text `edit` has changed.
+    fn lines(
+        (method, status): (&str, &str),
+        fields: &str,
+        edit: fn(&str) -> String,
+    ) -> Vec<String> {
+        let text = String::from_utf8(document().to_bytes()).unwrap();
+        let text = text
+            .replace("GET", method)
+            .replace("200", status)
+            .replace("\"content-type: text/html\"", fields);
+        let document: Document = serde_json::from_str(&edit(&text)).unwrap();
+        let head = document.into_head(Path::new("a"), 7, 0).unwrap();
+        let lines = head.headers().iter();
+        lines.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn an_edited_body_has_its_own_length() {
+        let edited = |method, status, fields| lines((method, status), fields, without_checksum);
+        let length = "\"content-length: 5\"";
+        let hex = "{\"name\": \"content-length\", \"hex\": \"3530\"}";
+        for fields in [length, hex, "\"content-length: x\"", "\"Content-Length: 7, 5\""] {
+            assert_eq!(edited("POST", "404", fields), ["content-length: 7"], "{fields}");
+        }
+        let two = "\"a: 1\", \"Content-Length: 5\", \"content-length: 5\", \"b: 2\"";
+        assert_eq!(edited("GET", "200", two), ["a: 1", "content-length: 7", "b: 2"]);
+        let other = "\"a: content-length: 5\"";
+        assert_eq!(edited("GET", "200", other), ["a: content-length: 5"]);
+        for (method, status) in [("HEAD", "200"), ("GET", "204"), ("GET", "304")] {
+            assert_eq!(edited(method, status, length), ["content-length: 5"], "{method} {status}");
+        }
+        let without_body = |text: &str| {
+            let (before, _) = text.split_once(",\n  \"body\"").unwrap();
+            without_checksum(before) + "}"
+        };
+        for edit in [str::to_owned, without_body] {
+            assert_eq!(lines(("GET", "200"), length, edit), ["content-length: 5"]);
+        }
     }
 
     #[test]

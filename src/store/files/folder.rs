@@ -50,6 +50,8 @@ pub(super) struct Listing {
     /// The heads, in the order of their paths.
     pub(super) heads: Vec<Listed>,
     pub(super) bodies: Vec<String>,
+    /// What has the name of a head and is neither a file nor a folder, such as a link.
+    pub(super) others: Vec<String>,
     /// The whole paths of the root and the folders below it.
     pub(super) folders: Vec<PathBuf>,
 }
@@ -81,7 +83,9 @@ impl Folder {
         match fs::symlink_metadata(&full) {
             // Opening something else may wait forever.
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(corrupt(&full, "is no plain file")),
+            Ok(_) => {
+                return Err(corrupt(&full, "is no plain file; put one in its place, or remove it"));
+            }
             Err(error) => return fail(error),
         }
         let opened = File::open(&full).and_then(|file| Ok((file.metadata()?, file)));
@@ -221,6 +225,8 @@ impl Folder {
                     }
                 } else if kind.is_file() && name::is_body(name) {
                     listing.bodies.push(path);
+                } else if !kind.is_file() && name::is_head(name) {
+                    listing.others.push(path);
                 }
             }
         }

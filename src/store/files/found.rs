@@ -42,12 +42,45 @@ impl Folder {
                 return Ok(Some((key, row)));
             }
         };
-        if let Ok(head) = document.into_head(&file.full, row.body_len, row.family) {
-            row.family = head.variance().map_or(0, |variance| variance.family);
-            row.keep_until = head.keep_until().map(Timestamp::as_millis);
-            row.tags = head.tags().into();
+        match document.into_head(&file.full, row.body_len, row.family) {
+            Ok(head) => {
+                row.family = head.variance().map_or(0, |variance| variance.family);
+                row.keep_until = head.keep_until().map(Timestamp::as_millis);
+                row.tags = head.tags().into();
+            }
+            Err(_) => row.is_damaged = true,
         }
         Ok(Some((key, row)))
+    }
+}
+
+#[cfg(feature = "testing")]
+impl super::shared::Shared {
+    /// Fails at the first head that cannot be read. The index has read those that it has, and knows
+    /// which of them are damaged.
+    pub(super) fn check_heads(&self) -> Result<()> {
+        let listing = self.folder.list()?;
+        let heads = listing.heads.into_iter().map(|head| head.path);
+        let is_readable = |path: &String| -> Result<bool> {
+            let view = self.view()?;
+            let row = view.index.owner(path).and_then(|key| view.index.get(key));
+            Ok(row.is_some_and(|row| !row.is_damaged))
+        };
+        for path in heads.chain(listing.others) {
+            if is_readable(&path)? {
+                continue;
+            }
+            // It may be gone by now.
+            let Some(file) = self.folder.read_head(&path)? else { continue };
+            Document::parse(&file.full, &file.bytes)?.into_head(&file.full, 0, 0)?;
+            Document::outline(&file.bytes).ok_or_else(|| {
+                super::fault::corrupt(
+                    &file.full,
+                    "has no valid `key`; restore it, or remove it and its body",
+                )
+            })?;
+        }
+        Ok(())
     }
 }
 

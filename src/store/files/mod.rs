@@ -53,14 +53,15 @@
 //! # Editing by hand
 //!
 //! The line `checksum` has the CRC-32 of the head and that of the body. To edit an entry, remove
-//! that line (and the comma before it), and change the head or the body as you like: the length of
-//! the body is then that of its file. An entry that was edited while it has the line is an error of
-//! kind [`ErrorKind::Corrupt`], whose text gives this advice. For a cache, this is a miss. A
-//! damaged or edited entry that is removed by its key, as a cache does with what is damaged, is
-//! taken out of the index, and **its files stay** until a new entry takes their place. When the
-//! folder is opened the next time, they are looked at again. They are removed by [`clear`], by tag,
-//! at their expiry and for lack of room like others. Line endings and indents of a head do not
-//! matter.
+//! that line, and change the head or the body as you like: the length of the body is then that of
+//! its file, and a `Content-Length` in the head says so too. Other fields that describe the body,
+//! such as `ETag` and `Content-MD5`, stay as they are written. An entry that was edited while it
+//! has the line is an error of kind [`ErrorKind::Corrupt`], whose text gives this advice. For a
+//! cache, this is a miss. A damaged or edited entry that is removed by its key, as a cache does
+//! with what is damaged, is taken out of the index, and **its files stay** until a new entry takes
+//! their place. When the folder is opened the next time, they are looked at again. They are removed
+//! by [`clear`], by tag, at their expiry and for lack of room like others. Line endings and indents
+//! of a head do not matter.
 //!
 //! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
 //! overwritten, and neither is one that a later version of this crate has written, which is an
@@ -265,6 +266,13 @@ impl Files {
     pub(crate) fn head_path(&self, key: &Key) -> Option<String> {
         let view = self.inner.shared.view().ok()?;
         view.index.get(key).map(|row| row.path.to_string())
+    }
+
+    /// Fails if a file of the folder has the name of a head, and cannot be read as one. A cache
+    /// takes it for a miss.
+    #[cfg(feature = "testing")]
+    pub(crate) fn check_heads(&self) -> Result<()> {
+        self.inner.shared.check_heads()
     }
 
     fn start(builder: Builder, directory: Option<TempDir>) -> Result<Self> {

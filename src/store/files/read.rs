@@ -218,7 +218,8 @@ fn edited(path: &Path) -> crate::store::Error {
     corrupt(
         path,
         "does not match the checksum in its head; if it was edited by hand, remove the line \
-         `checksum` from the head",
+         `checksum` from the head; if version control has changed its line endings, add the line \
+         `* -text` to `.gitattributes` and check it out again",
     )
 }
 

@@ -214,6 +214,8 @@ fn members_whose_names_differ_in_case_keep_their_order() {
         (r#"{"é":1,"É":2}"#, r#"{"É":2,"é":1}"#),
         ("{\"s\":1,\"\u{17f}\":2}", "{\"\u{17f}\":2,\"s\":1}"),
         ("{\"K\":1,\"\u{212a}\":2}", "{\"\u{212a}\":2,\"K\":1}"),
+        ("{\"ß\":1,\"ẞ\":2}", "{\"ẞ\":2,\"ß\":1}"),
+        ("{\"\u{e9}\":1,\"e\u{301}\":2}", "{\"e\u{301}\":2,\"\u{e9}\":1}"),
     ] {
         assert_ne!(canonical(one, &[]), canonical(other, &[]), "{one}");
         let with = |object: &str| canonical(object.replace('}', ",\"r\":0}"), &[]);
