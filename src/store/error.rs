@@ -94,9 +94,11 @@ impl Error {
         self.kind
     }
 
-    /// The key of the damaged entry, for an error of kind [`ErrorKind::Corrupt`] if the store knows
-    /// it. A caller that finds the error in a [scan](super::Store::scan) can
-    /// [remove](super::Store::remove) the entry by it. `None` for all other errors.
+    /// The key of the entry that cannot be read, if the store knows it: the entry is damaged
+    /// ([`ErrorKind::Corrupt`]), or another version of this crate has written it
+    /// ([`ErrorKind::Incompatible`]). A caller that finds the error in a
+    /// [scan](super::Store::scan) can [remove](super::Store::remove) the entry by it. `None` for
+    /// all other errors.
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         self.key.as_deref()

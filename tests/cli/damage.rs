@@ -122,6 +122,28 @@ fn an_entry_of_a_newer_version_hides_no_other_and_is_named() {
     assert_eq!(crate::support::run_with(har.as_bytes(), &["import", &cache.arg(), "-"]).code, 0);
 }
 
+/// Nobody can tell which entry it was, so it is in no index.
+#[cfg(feature = "files")]
+#[test]
+fn a_head_that_is_no_json_is_found_and_stays() {
+    let cache = Cache::new("files");
+    cache.fill(HOUR / 2, &["/news/1", "/hello"]);
+    let head = hello(&cache);
+    let text = std::fs::read_to_string(&head).unwrap().replacen('{', "[", 1);
+    std::fs::write(&head, &text).unwrap();
+    for args in [&[][..], &["--repair"]] {
+        let ran = cache.run("check", args);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(ran.out.contains("hello~") && ran.out.contains("1 damaged"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&head).unwrap(), text);
+    let other = Cache::new("redb");
+    let ran = run(["copy", &cache.arg(), &other.arg()]);
+    assert_eq!((ran.code, &*ran.out), (3, "copied 1 entry (7 B)\nleft out: damaged: 1\n"));
+    assert_eq!(cache.run("export", &["-"]).code, 3);
+    assert_eq!(cache.run("rm", &["--all", "--yes"]).code, 0);
+}
+
 /// A bit of a key has changed in the index of SQLite: the entry is listed, and no lookup finds it.
 #[test]
 fn an_entry_that_no_lookup_finds_is_damaged() {

@@ -1,9 +1,16 @@
 //! What the index has of a head that was found in the folder.
 
-use super::{document::Document, folder::Folder, index::Row, name, shared::random_id};
+use super::{
+    document::Document,
+    fault::{self, STORE},
+    folder::{Folder, HeadFile},
+    index::Row,
+    name,
+    shared::{Shared, random_id},
+};
 use crate::{
     Key,
-    store::{ErrorKind, Result},
+    store::{Error, ErrorKind, Result},
     time::Timestamp,
 };
 
@@ -54,33 +61,54 @@ impl Folder {
     }
 }
 
-#[cfg(feature = "testing")]
-impl super::shared::Shared {
+impl Shared {
     /// Fails at the first head that cannot be read. The index has read those that it has, and knows
     /// which of them are damaged.
+    #[cfg(feature = "testing")]
     pub(super) fn check_heads(&self) -> Result<()> {
+        let errors = self.unreadable_heads(|row| row.is_some_and(|row| !row.is_damaged))?;
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The errors of the heads that have no place in the index, since their keys cannot be read.
+    pub(super) fn unlisted_heads(&self) -> Result<Vec<Error>> {
+        let errors = self.unreadable_heads(|row| row.is_some())?;
+        // Another version of one head is not another version of the store.
+        let of_one_head = |error: Error| match error.kind() {
+            ErrorKind::Incompatible => {
+                let message = format!("a head has no key that can be read: {error}");
+                Error::new(ErrorKind::Corrupt, STORE, message).with_source(error)
+            }
+            _ => error,
+        };
+        Ok(errors.into_iter().map(of_one_head).collect())
+    }
+
+    /// The errors of the heads that cannot be read. The index says which need not be read.
+    fn unreadable_heads(&self, is_known: impl Fn(Option<&Row>) -> bool) -> Result<Vec<Error>> {
         let listing = self.folder.list()?;
         let heads = listing.heads.into_iter().map(|head| head.path);
-        let is_readable = |path: &String| -> Result<bool> {
-            let view = self.view()?;
-            let row = view.index.owner(path).and_then(|key| view.index.get(key));
-            Ok(row.is_some_and(|row| !row.is_damaged))
-        };
+        let mut errors = Vec::new();
         for path in heads.chain(listing.others) {
-            if is_readable(&path)? {
+            let view = self.view()?;
+            let owner = view.index.owner(&path);
+            if is_known(owner.and_then(|key| view.index.get(key)).map(|row| &**row)) {
                 continue;
             }
-            // It may be gone by now.
-            let Some(file) = self.folder.read_head(&path)? else { continue };
-            Document::parse(&file.full, &file.bytes)?.into_head(&file.full, 0, 0)?;
-            Document::outline(&file.bytes).ok_or_else(|| {
-                super::fault::corrupt(
-                    &file.full,
-                    "has no valid `key`; restore it, or remove it and its body",
-                )
-            })?;
+            drop(view);
+            errors.extend(self.folder.check_head(&path).err());
         }
-        Ok(())
+        Ok(errors)
+    }
+}
+
+impl Folder {
+    /// Fails if the head at `path` cannot be read. It may be gone by now.
+    fn check_head(&self, path: &str) -> Result<()> {
+        let Some(HeadFile { full, bytes, .. }) = self.read_head(path)? else { return Ok(()) };
+        Document::parse(&full, &bytes)?.into_head(&full, 0, 0)?;
+        let advice = "has no valid `key`; restore it, or remove it and its body";
+        Document::outline(&bytes).map(drop).ok_or_else(|| fault::corrupt(&full, advice))
     }
 }
 

@@ -63,8 +63,8 @@
 //! by [`clear`], by tag, at their expiry and for lack of room like others. Line endings and indents
 //! of a head do not matter.
 //!
-//! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
-//! overwritten, and neither is one that a later version of this crate has written, which is an
+//! A head that is no JSON, such as one with the marks of a merge conflict, is an error of a
+//! [scan](crate::store::Store::scan). It is never removed or overwritten, and neither is one that a later version of this crate has written, which is an
 //! error of kind [`ErrorKind::Incompatible`]. A new entry of the same key gets a name with more
 //! digits.
 //!
@@ -409,7 +409,11 @@ impl Store for Files {
                 };
                 let (mut page, mut bytes) = (std::collections::VecDeque::new(), 0);
                 while page.len() < PAGE && bytes < PAGE_BYTES {
-                    let Some(key) = keys.next() else { return Ok((None, page)) };
+                    let Some(key) = keys.next() else {
+                        // These are no entries, but what they were is lost.
+                        page.extend(shared.unlisted_heads()?.into_iter().map(Err));
+                        return Ok((None, page));
+                    };
                     match look(&shared, &key, Want::Head) {
                         Ok(Some(entry)) => {
                             bytes += entry.head.size();
