@@ -64,9 +64,9 @@
 //! of a head do not matter.
 //!
 //! A head that is no JSON, such as one with the marks of a merge conflict, is an error of a
-//! [scan](crate::store::Store::scan). It is never removed or overwritten, and neither is one that a later version of this crate has written, which is an
-//! error of kind [`ErrorKind::Incompatible`]. A new entry of the same key gets a name with more
-//! digits.
+//! [scan](crate::store::Store::scan). A head that a later version of this crate has written is an
+//! error of kind [`ErrorKind::Incompatible`]. Neither is ever removed or overwritten. A new entry
+//! of the same key gets a name with more digits.
 //!
 //! Two heads may have the same key, such as in a copy of a folder within the folder. One of them is
 //! the entry: the one that the index has, else the first by path that is not damaged. The others
