@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     entry::Head,
-    key::{Content, Key, RequestUrl, split_query},
+    key::{Content, Key, MAX_IGNORED, RequestUrl, split_query},
     options::CacheOptions,
     policy::{NO_VARY_SEARCH, Verdict},
     status::Stale,
@@ -122,6 +122,11 @@ pub(super) fn annotations(
     let lines = head.headers().get_all(NO_VARY_SEARCH).iter();
     let fields = lines.map(|line: &HeaderValue| (NO_VARY_SEARCH, line.clone())).collect();
     let simple = rule.simplified(query);
+    let count = |query: &str| query.split('&').count();
+    if count(query.unwrap_or_default()) > count(&simple) + MAX_IGNORED {
+        // The origin may have read only the first ones. Then it has not seen what matters.
+        return Vec::new();
+    }
     vec![
         (query_key(settings, request, url, path, &simple), annotation(&url.text, HeaderMap::new())),
         (rule_key(settings, request, url, path), annotation(path, fields)),

@@ -32,7 +32,7 @@ pub(crate) use self::percent::decode_parameter;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::settings::header_names;
 pub(crate) use self::url::{
-    InvalidTarget, RequestUrl, comparable_url, push_without_dots, split_query,
+    InvalidTarget, MAX_IGNORED, RequestUrl, comparable_url, push_without_dots, split_query,
 };
 
 /// The key of a stored response: 32 bytes, printed as hex. `{:.8}` prints the first eight digits,

@@ -47,7 +47,7 @@ pub(crate) struct RequestUrl {
 /// The most ignored parameters that do not count. Servers read a number of parameters, such as a
 /// thousand, and drop the others. A sender could fill that number with ignored ones, so that the
 /// server does not see those that the key has.
-const MAX_IGNORED: usize = 32;
+pub(crate) const MAX_IGNORED: usize = 32;
 
 /// How URLs are spelled in keys.
 #[derive(Clone, Copy, Default)]

@@ -45,6 +45,18 @@ fn shared(rule: &'static str) -> Stand {
     Stand::shared(says(rule)).with(heeds)
 }
 
+/// Servers drop parameters beyond a number, and many that do not matter could fill it.
+#[tokio::test]
+async fn a_response_to_many_parameters_that_do_not_matter_answers_no_other_query() {
+    for (utms, is_hit) in [(32, true), (33, false)] {
+        let stand = shared("params=(\"utm\")");
+        let many = "utm=x&".repeat(utms);
+        assert_eq!(stand.get(&format!("/?{many}a=1")).await.stored(), Stored::Yes);
+        assert_eq!(stand.get("/?a=1").await.is_hit(), is_hit, "{utms}");
+        assert!(stand.get(&format!("/?{many}a=1")).await.is_hit(), "its own URL");
+    }
+}
+
 #[tokio::test]
 async fn what_does_not_matter_makes_no_difference() {
     for (rule, first, equal, others) in [

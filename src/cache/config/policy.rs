@@ -85,8 +85,10 @@ impl<B> CacheLayer<B> {
     ///
     /// A response answers for other URLs while it is fresh, and stale if the request allows that
     /// (`max-stale`, `only-if-cached`). A response that must be revalidated or refreshed answers
-    /// only requests for its own URL. The removal of a URL also removes every
-    /// response of the same path that has the field, since each of them may answer that URL.
+    /// only requests for its own URL. So does the response to a query with more than 32 parameters
+    /// that do not matter: servers read a limited number of them, and such a query could hide the
+    /// others from the origin. The removal of a URL also removes every response of the same path
+    /// that has the field, since each of them may answer that URL.
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};
