@@ -18,8 +18,8 @@ use super::{
     database::{Database, Lookup, Purge, key_start},
     incoming::{Writer, check_tags},
     inner::Inner,
-    lookup::lookup,
     overlay::Look,
+    read_mode::{Place, Trial},
     shared::{Settings, Shared},
     writer::Thread,
 };
@@ -105,9 +105,7 @@ impl<D: Database> Engine<D> {
                 Look::Hidden => return Ok(None),
                 Look::InFile(seen) => seen,
             };
-            let try_read = |shared: &Shared<D>| shared.db.try_get(&key, &shared.leases);
-            let read = move |shared: &Shared<D>| shared.db.get(&key, &shared.leases);
-            let found: Lookup<D> = lookup(shared, self.off_thread, try_read, read).await?;
+            let found = self.lookup(key).await?;
             if !shared.overlay.is_current(&seen) {
                 continue;
             }
@@ -118,6 +116,34 @@ impl<D: Database> Engine<D> {
             shared.visited.add(key_start(&key));
             return Ok(Some(found.into_hit(|| self.read_chunks())));
         }
+    }
+
+    /// Looks an entry up in the file, where the [`ReadMode`](super::ReadMode) says. Outside of a
+    /// tokio runtime, on the calling thread.
+    async fn lookup(&self, key: Key) -> Result<Lookup<D>> {
+        let shared = self.shared();
+        let mode = &shared.settings.reads;
+        let mut place = if self.off_thread { Place::OFF } else { mode.place() };
+        if place.is_here {
+            let (began, seen) = (mode.begin(), shared.recoveries());
+            let result = shared.read(|shared| shared.db.try_get(&key, &shared.leases)).transpose();
+            // Another thread can wait for a lock, and for the recovery of the database.
+            let result = result.filter(|result| result.is_ok() || !shared.may_be_recovered(seen));
+            if let Some(began) = began {
+                let is_learnt = mode.learn_here(began, result.is_some(), place.is_trial);
+                place.is_trial &= !is_learnt;
+            }
+            if let Some(result) = result {
+                return result;
+            }
+        }
+        let trial = place.is_trial.then(|| Trial::new(mode.clone()));
+        let shared = shared.clone();
+        off(D::STORE, move || {
+            let _trial = trial.map(Trial::begun);
+            shared.read_patiently(|shared| shared.db.get(&key, &shared.leases))
+        })
+        .await
     }
 
     /// Reads the chunks of bodies, on the thread that reads large bodies or in place.
@@ -133,7 +159,7 @@ impl<D: Database> Engine<D> {
                 let (items, has_more) = shared.read_patiently(read)?;
                 Ok((has_more.then_some(rest), items))
             };
-            if in_place { here(D::STORE, read) } else { inner.reader.run(read) }
+            if in_place { here(read) } else { inner.reader.run(read) }
         }
     }
 

@@ -3,8 +3,8 @@
 //! else is here:
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
-//! * `lookup`, `read_mode`, `found`: where reads run, and what they find; bodies are read some
-//!   chunks at a time;
+//! * `read_mode`, `found`: where lookups run, and what they find; bodies are read some chunks at a
+//!   time;
 //! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
 //!   of commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
@@ -41,7 +41,6 @@ mod hidden;
 mod incoming;
 mod inner;
 mod leases;
-mod lookup;
 mod overlay;
 mod queue;
 mod read_mode;

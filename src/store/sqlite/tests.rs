@@ -1,16 +1,5 @@
 use super::{pool::READERS, *};
-use crate::store::embedded::tests::{
-    KEY, SlowClock, occupied::Occupied, put, slow_reads_move_away_and_come_back,
-};
-
-#[test]
-fn slow_lookups_move_off_the_calling_thread_and_come_back() {
-    let (directory, clock) = (tempfile::tempdir().unwrap(), SlowClock::default());
-    let path = directory.path().join("cache.db");
-    let (settings, config) = Sqlite::builder(path).into_config();
-    let settings = Settings { reads: clock.read_mode(), ..settings };
-    slow_reads_move_away_and_come_back(&Sqlite::start((settings, config), None).unwrap(), &clock);
-}
+use crate::store::embedded::tests::{KEY, occupied::Occupied, put};
 
 #[test]
 fn a_lookup_in_place_waits_for_no_connection() {

@@ -20,8 +20,8 @@ use crate::{
         disk::Page,
         embedded::{
             Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage,
-            KeyStart, Leases, Lookup, Outcome, Placed, Purge, QueueState, ReadMode, Recovery,
-            Settings, Step, Transaction, closed, key_start,
+            KeyStart, Leases, Lookup, Outcome, Placed, Purge, QueueState, ReadMode, Reads,
+            Recovery, Settings, Step, Transaction, closed, key_start,
         },
     },
 };
@@ -45,8 +45,13 @@ struct Inner {
     /// A failing transaction fails before its work, and not at its commit.
     fails_early: bool,
     transactions: usize,
-    /// The threads of the lookups.
+    /// The threads of the lookups that read.
     readers: Vec<ThreadId>,
+    /// The time on the clock of the store. Only reads and the test advance it.
+    now: Duration,
+    read_takes: Duration,
+    /// A lookup would have to wait: how long it takes to find that out.
+    busy: Option<Duration>,
 }
 
 #[derive(Clone, Default)]
@@ -92,7 +97,27 @@ impl Plan {
         self.lock().transactions
     }
 
-    /// How many lookups ran on this thread, and how many on others, since the last call.
+    pub(super) fn pass(&self, time: Duration) {
+        self.lock().now += time;
+    }
+
+    fn pass_read(&self) {
+        let mut inner = self.lock();
+        let time = inner.read_takes;
+        inner.now += time;
+    }
+
+    /// How long each read takes from now on.
+    pub(super) fn reads_take(&self, time: Duration) {
+        self.lock().read_takes = time;
+    }
+
+    /// Whether lookups have to wait from now on, and how long it takes to find that out.
+    pub(super) fn set_busy(&self, busy: Option<Duration>) {
+        self.lock().busy = busy;
+    }
+
+    /// How many lookups read on this thread, and how many on others, since the last call.
     pub(super) fn take_reads(&self) -> (usize, usize) {
         let readers = std::mem::take(&mut self.lock().readers);
         let here = readers.iter().filter(|thread| **thread == thread::current().id()).count();
@@ -103,10 +128,12 @@ impl Plan {
 /// Opens an empty database.
 pub(super) fn open<const LOSES: bool>(
     durability: Durability,
-    reads: ReadMode,
+    reads: Reads,
 ) -> (Engine<Fake<LOSES>>, Arc<Plan>) {
     let plan = Arc::<Plan>::default();
     let fake = Fake { state: Mutex::default(), plan: plan.clone() };
+    let clock = plan.clone();
+    let reads = ReadMode::with_clock(reads, move || clock.lock().now);
     let settings = Settings {
         path: PathBuf::from("fake"),
         max_bytes: 1 << 20,
@@ -134,6 +161,11 @@ impl<const LOSES: bool> Fake<LOSES> {
         }
         if state.is_down { Err(full()) } else { Ok(state) }
     }
+
+    /// Everything fails until the writer thread has recovered the database.
+    pub(super) fn break_down(&self) {
+        self.state().is_down = true;
+    }
 }
 
 impl<const LOSES: bool> Database for Fake<LOSES> {
@@ -153,6 +185,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     fn get(&self, key: &Key, _: &Arc<Leases>) -> Result<Lookup<Self>> {
         self.plan.lock().readers.push(thread::current().id());
         let state = self.read()?;
+        self.plan.pass_read();
         let Some(row) = state.rows.entries.get(key) else { return Ok(None) };
         let body = match (&row.entry.body, row.body) {
             (Body::Inline(bytes), _) => FoundBody::Here(bytes.clone()),
@@ -164,6 +197,15 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
             }
         };
         Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, body }))
+    }
+
+    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
+        let busy = self.plan.lock().busy;
+        if let Some(time) = busy {
+            self.plan.pass(time);
+            return Ok(None);
+        }
+        self.get(key, leases).map(Some)
     }
 
     fn read_chunks(&self, rest: &mut Vec<Bytes>) -> Result<(VecDeque<Result<Bytes>>, bool)> {
