@@ -2,7 +2,10 @@
 
 use std::io;
 
-use crate::store::{Error, ErrorKind};
+use crate::{
+    Key,
+    store::{Error, ErrorKind},
+};
 
 /// What an I/O error means for the caller.
 pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
@@ -13,6 +16,12 @@ pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,
     }
+}
+
+/// The error for an entry with damaged bytes. `what` is wrong with it, such as `"a damaged head"`.
+pub(in crate::store) fn corrupt_entry(store: &'static str, key: &Key, what: &str) -> Error {
+    let message = format!("the entry of key {key} has {what}");
+    Error::new(ErrorKind::Corrupt, store, message).with_key(key)
 }
 
 /// The error for an entry that takes more than the whole store may.

@@ -12,7 +12,7 @@ mod task;
 mod worker;
 
 #[cfg(any(feature = "redb", feature = "sqlite"))]
-pub(super) use self::task::here;
+pub(super) use self::{errors::corrupt_entry, task::here};
 pub(super) use self::{
     errors::{io_kind, too_large},
     paths::{in_cache_dir, temporary},

@@ -8,8 +8,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::{
     db::{Db, Snapshot},
-    fault::{self, STORE},
-    record::{Location, Record},
+    fault::{STORE, corrupt_entry},
+    record::{Location, Record, decode_head},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
         chunk_len, key_of, read_chunk,
@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     Key,
-    entry::Head,
     store::{
         Error, ErrorKind, Result, Scanned, Version,
         disk::{AHEAD, PAGE, PAGE_BYTES, Page},
@@ -33,12 +32,11 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
     let wrong = |error: redb::Error| db.read_fault(error, opening);
     let found = snapshot.entries.get(key.as_bytes()).map_err(|error| wrong(error.into()))?;
     let Some(value) = found else { return Ok(None) };
-    let record = Record::parse(key.as_bytes(), value.value())
-        .map_err(|damage| corrupt_entry(key, &damage.to_string()))?;
+    let record =
+        Record::parse(key.as_bytes(), value.value()).map_err(|what| corrupt_entry(key, what))?;
     // The only copy: head and body share it.
     let bytes = Bytes::copy_from_slice(record.rest);
-    let head = Head::decode(bytes.slice(..record.head_len))
-        .map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))?;
+    let head = decode_head(key, bytes.slice(..record.head_len))?;
     let body = match record.header.body {
         Location::Inline { checksum, .. } => {
             let body = bytes.slice(record.head_len..);
@@ -82,10 +80,6 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
     Ok(Some(Found { head: Arc::new(head), version, body }))
 }
 
-fn corrupt_entry(key: &Key, what: &str) -> Error {
-    fault::corrupt(format!("the entry of key {key} has {what}")).with_key(key)
-}
-
 // ===== large bodies =====
 
 /// The chunks of a body whose entry was found.
@@ -125,7 +119,7 @@ impl Chunks {
             .map_err(|error| db.read_fault(error.into(), self.opening))?
             .ok_or_else(|| corrupt_entry(&self.key, "a body with a missing chunk"))?;
         let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
-            .map_err(|damage| corrupt_entry(&self.key, &damage.to_string()))?;
+            .map_err(|what| corrupt_entry(&self.key, what))?;
         self.next += 1;
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
@@ -221,11 +215,9 @@ pub(super) fn list(db: &Db, after: Cursor) -> Result<Page<Cursor, Scanned>> {
 
 fn scanned(bytes: &KeyBytes, value: &[u8]) -> Result<Scanned> {
     let key = key_of(bytes);
-    let record =
-        Record::parse(bytes, value).map_err(|damage| corrupt_entry(&key, &damage.to_string()))?;
+    let record = Record::parse(bytes, value).map_err(|what| corrupt_entry(&key, what))?;
     let head = Bytes::copy_from_slice(&record.rest[..record.head_len]);
-    let head = Head::decode(head)
-        .map_err(|error| corrupt_entry(&key, "a damaged head").with_source(error))?;
+    let head = decode_head(&key, head)?;
     Ok(Scanned::new(key, Version::new(record.header.version), Arc::new(head)))
 }
 

@@ -4,8 +4,18 @@
 //! removed with all its index rows without decoding the head, and a record is never served under
 //! another key. Numbers are little-endian. [`FORMAT`](super::schema::FORMAT) pins the layout.
 
-use super::schema::{CHECKSUM, ChunkKey, Damage, KeyBytes, TagDigest, chunk_count};
-use crate::{store::embedded::MAX_TAGS, time::Timestamp};
+use bytes::Bytes;
+
+use super::{
+    fault::corrupt_entry,
+    schema::{CHECKSUM, ChunkKey, KeyBytes, TagDigest, chunk_count},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Result, embedded::MAX_TAGS},
+    time::Timestamp,
+};
 
 /// Where an entry's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +116,11 @@ fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
 
 impl<'a> Record<'a> {
     /// Reads and checks the header of a record. It does not read the head or an inline body.
-    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let short = Damage("a truncated record");
+    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let short = "a truncated record";
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
-            return Err(Damage("a record of an unknown version"));
+            return Err("a record of an unknown version");
         }
         let (fields, _) = fixed.as_chunks::<8>();
         let number = |field: usize| u64::from_le_bytes(fields[field]);
@@ -118,20 +128,20 @@ impl<'a> Record<'a> {
         let (header, rest) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
         let checksum = u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
         if header_checksum(key, header) != checksum {
-            return Err(Damage("a record whose header does not match its checksum"));
+            return Err("a record whose header does not match its checksum");
         }
         let head_len = u32::from_le_bytes([fixed[52], fixed[53], fixed[54], fixed[55]]) as usize;
         let inline = rest.len().checked_sub(head_len).ok_or(short)?;
         let len = number(4);
         let body = if fixed[1] & CHUNKED != 0 {
             if inline != 0 {
-                return Err(Damage("a record with extra bytes after its head"));
+                return Err("a record with extra bytes after its head");
             }
             Location::Chunks { id: number(5), len }
         } else {
             let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
             if inline as u64 != len {
-                return Err(Damage("a record whose body has a wrong length"));
+                return Err("a record whose body has a wrong length");
             }
             Location::Inline { len: inline as u32, checksum }
         };
@@ -140,6 +150,11 @@ impl<'a> Record<'a> {
         let (tags, _) = header[FIXED..].as_chunks();
         Ok(Self { header: header_fields, tags, rest, head_len })
     }
+}
+
+/// Returns the head of the entry of `key`.
+pub(super) fn decode_head(key: &Key, head: Bytes) -> Result<Head> {
+    Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
 }
 
 /// How many bytes an entry counts for: its key, its record and its chunks, but not the indexes and

@@ -4,7 +4,6 @@
 //! pins the layout: every change of the layout has a new number.
 
 use std::{
-    fmt,
     hash::{BuildHasher, RandomState},
     ops::RangeInclusive,
 };
@@ -233,27 +232,17 @@ pub(super) fn read_chunk<'a>(
     row: &ChunkKey,
     value: &'a [u8],
     len: usize,
-) -> Result<&'a [u8], Damage> {
+) -> Result<&'a [u8], &'static str> {
     let Some((checksum, payload)) = value.split_first_chunk::<CHECKSUM>() else {
-        return Err(Damage("a truncated chunk"));
+        return Err("a truncated chunk");
     };
     if payload.len() != len {
-        return Err(Damage("a chunk with a wrong length"));
+        return Err("a chunk with a wrong length");
     }
     if chunk_checksum(row, payload) != u32::from_le_bytes(*checksum) {
-        return Err(Damage("a chunk that does not match its checksum"));
+        return Err("a chunk that does not match its checksum");
     }
     Ok(payload)
-}
-
-/// What is wrong with stored bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damage(pub(super) &'static str);
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
 }
 
 pub(super) fn digests(tags: &[Box<str>]) -> Vec<TagDigest> {

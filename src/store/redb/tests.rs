@@ -1,5 +1,10 @@
+use ::redb::ReadableTable;
+
 use super::*;
-use crate::store::embedded::tests::{KEY, put};
+use crate::store::{
+    ErrorKind,
+    embedded::tests::{KEY, head, put},
+};
 
 #[tokio::test]
 async fn a_file_whose_counters_are_damaged_is_emptied_by_the_first_write() {
@@ -19,6 +24,38 @@ async fn a_file_whose_counters_are_damaged_is_emptied_by_the_first_write() {
         put(&store).await;
         assert!(store.get(&KEY).await.unwrap().is_some());
         assert_eq!(store.len().await.unwrap(), 1);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_update_of_a_damaged_entry_names_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = Redb::open(&path).unwrap();
+    put(&store).await;
+    let version = store.get(&KEY).await.unwrap().unwrap().version;
+    store.close().await.unwrap();
+    let damage = |edit: fn(&mut Vec<u8>)| {
+        let db = redb::Database::open(&path).unwrap();
+        let txn = db.begin_write().unwrap();
+        let mut entries = txn.open_table(schema::ENTRIES).unwrap();
+        let mut record = entries.get(KEY.as_bytes()).unwrap().unwrap().value().to_vec();
+        edit(&mut record);
+        entries.insert(KEY.as_bytes(), &record[..]).unwrap();
+        drop(entries);
+        txn.commit().unwrap();
+    };
+    let edits: [fn(&mut Vec<u8>); 2] = [
+        // The version of the head's encoding, after 56 bytes of the header.
+        |record| record[56] ^= 0xff,
+        |record| record.truncate(10),
+    ];
+    for edit in edits {
+        damage(edit);
+        let store = Redb::open(&path).unwrap();
+        let error = store.update(&KEY, version, head()).await.unwrap_err();
+        assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(&KEY)));
         store.close().await.unwrap();
     }
 }

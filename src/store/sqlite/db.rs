@@ -116,7 +116,7 @@ impl Db {
     /// that entry, not to the file.
     pub(super) fn entry_fault(&self, key: &Key, error: rusqlite::Error) -> Error {
         match error.sqlite_error_code() {
-            None => fault::corrupt_entry(key, "a row that does not decode").with_source(error),
+            None => fault::undecodable(key, error),
             Some(_) => self.read_fault(error),
         }
     }
@@ -186,6 +186,8 @@ impl Writing {
     /// Finds the lock files of processes that have died. They are removed after the transaction.
     pub(super) fn find_stale_locks(&self) {
         if !self.in_memory {
+            // Those of a failed transaction would look as if they were in use.
+            self.stale_locks.borrow_mut().clear();
             *self.stale_locks.borrow_mut() = lock_file::stale_locks(&self.path);
         }
     }

@@ -125,6 +125,11 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, message)
 }
 
+/// The error for an entry with a column of the wrong type.
+pub(super) fn undecodable(key: &Key, error: rusqlite::Error) -> Error {
+    corrupt_entry(key, "a row that does not decode").with_source(error)
+}
+
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    corrupt(format!("the entry of key {key} has {what}")).with_key(key)
+    disk::corrupt_entry(STORE, key, what)
 }

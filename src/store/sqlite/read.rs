@@ -8,16 +8,14 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{
-    change::place,
     chunks::Chunks,
     db::Db,
-    fault::{self, Raw, corrupt_entry, is_from_busy},
+    fault::{self, Raw, corrupt_entry, is_from_busy, undecodable},
     link::Link,
     schema::{Place, key_of},
 };
 use crate::{
     Key,
-    entry::Head,
     store::{
         Result, Scanned, Version,
         disk::{PAGE, PAGE_BYTES, Page},
@@ -45,7 +43,7 @@ fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
         version: row.get(0)?,
         checksum: row.get(1)?,
         head: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
-        place: place(row, 3)?,
+        place: Place::read(row, 3)?,
         content: content.map(Bytes::copy_from_slice),
     })
 }
@@ -98,7 +96,7 @@ fn look(db: &Db, link: &Link, key: &Key, leases: &Arc<Leases>) -> Result<Look> {
         .map_err(|error| db.entry_fault(key, error))?;
     let Some(entry) = found else { return Ok(Look::Nothing) };
     let place = entry.place;
-    let head = decode(key, entry.checksum, &place, entry.head)?;
+    let head = place.head(key, entry.checksum, entry.head)?;
     if place.len != head.body_len() {
         return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
@@ -128,14 +126,6 @@ fn look(db: &Db, link: &Link, key: &Key, leases: &Arc<Leases>) -> Result<Look> {
     };
     let version = Version::new(entry.version as u64);
     Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
-}
-
-/// Returns the checked head of a row.
-fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
-    if place.checksum(key.as_bytes(), &head) != checksum {
-        return Err(corrupt_entry(key, "a row that does not match its checksum"));
-    }
-    Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
 }
 
 // ===== listing and counting =====
@@ -176,16 +166,14 @@ pub(super) fn list(db: &Db, Cursor(after): Cursor) -> Result<Page<Cursor, Scanne
 }
 
 fn scanned(row: &Row<'_>) -> Result<Scanned> {
+    let key = row.get_ref(1).ok().and_then(|key| key_of(key.as_blob().ok()?));
+    let key = key.ok_or_else(|| fault::corrupt("an entry has a key that does not decode"))?;
     let columns = || -> Raw<_> {
-        let key = row.get_ref(1)?.as_blob()?;
         let head = Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?);
-        Ok((key_of(key), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?, head, place(row, 5)?))
+        Ok((row.get::<_, i64>(2)?, row.get(3)?, head, Place::read(row, 5)?))
     };
-    let damaged = || fault::corrupt("an entry has a row that does not decode");
-    let (key, version, checksum, head, place) =
-        columns().map_err(|error| damaged().with_source(error))?;
-    let key = key.ok_or_else(damaged)?;
-    let head = decode(&key, checksum, &place, head)?;
+    let (version, checksum, head, place) = columns().map_err(|error| undecodable(&key, error))?;
+    let head = place.head(&key, checksum, head)?;
     Ok(Scanned::new(key, Version::new(version as u64), Arc::new(head)))
 }
 

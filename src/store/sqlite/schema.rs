@@ -2,9 +2,11 @@
 //!
 //! [`FORMAT`] pins the layout: every change of the layout has a new number.
 
-use std::fmt;
+use bytes::Bytes;
+use rusqlite::Row;
 
-use crate::{Key, time::Timestamp};
+use super::fault::{Raw, corrupt_entry};
+use crate::{Key, entry::Head, store::Result, time::Timestamp};
 
 /// The version of everything in this file; the database's `user_version`.
 pub(super) const FORMAT: i32 = 2;
@@ -166,6 +168,23 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Reads the columns `body, body_bytes, content_checksum`, from `first` on.
+    pub(super) fn read(row: &Row<'_>, first: usize) -> Raw<Self> {
+        Ok(Self {
+            body: row.get(first)?,
+            len: row.get(first + 1)?,
+            content_checksum: row.get(first + 2)?,
+        })
+    }
+
+    /// Returns the checked head of a row.
+    pub(super) fn head(&self, key: &Key, checksum: u32, head: Bytes) -> Result<Head> {
+        if self.checksum(key.as_bytes(), &head) != checksum {
+            return Err(corrupt_entry(key, "a row that does not match its checksum"));
+        }
+        Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
+    }
+
     /// Covers the key too, so that no row is read as another. Does not cover columns that are only
     /// there for people.
     pub(super) fn checksum(&self, key: &[u8], head: &[u8]) -> u32 {
@@ -186,16 +205,6 @@ pub(super) fn chunk_checksum(body: i64, number: u32, data: &[u8]) -> u32 {
     hasher.update(&number.to_le_bytes());
     hasher.update(data);
     hasher.finalize()
-}
-
-/// What is wrong with stored bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damage(pub(super) &'static str);
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
 }
 
 pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {

@@ -7,12 +7,12 @@ use redb::{ReadableTable, WriteTransaction};
 
 use self::{found::Found, table::Lazy};
 use super::{
-    fault::{self, Raw, STORE},
-    record::{Header, Location, Record, cost},
+    fault::{Raw, STORE, corrupt_entry},
+    record::{Header, Location, Record, cost, decode_head},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, GARBAGE, INDEX, KeyBytes, META, META_STATE, PENDING, State,
-        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, key_of, order_rows,
-        place_of, split_chunk_key, split_order_row, tag_digest, tag_row, write_chunk,
+        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, order_rows, place_of,
+        split_chunk_key, split_order_row, tag_digest, tag_row, write_chunk,
     },
 };
 use crate::{
@@ -136,26 +136,21 @@ impl Transaction for Change<'_> {
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {
-        let key = key.as_bytes();
-        let bytes = match self.entries.open()?.get(key)? {
+        let bytes = match self.entries.open()?.get(key.as_bytes())? {
             Some(value) => Bytes::copy_from_slice(value.value()),
             None => return Ok(Ok(0)),
         };
-        let damaged =
-            |what: &str| fault::corrupt(format!("the entry of key {} is {what}", key_of(key)));
-        let record = match Record::parse(key, &bytes) {
+        let record = match Record::parse(key.as_bytes(), &bytes) {
             Ok(record) => record,
-            Err(damage) => return Ok(Err(damaged(damage.0))),
+            Err(what) => return Ok(Err(corrupt_entry(key, what))),
         };
         if record.header.version != seen.get() {
             return Ok(Ok(0));
         }
         let (old_head, inline) = record.rest.split_at(record.head_len);
-        let old = match Head::decode(bytes.slice_ref(old_head)) {
+        let old = match decode_head(key, bytes.slice_ref(old_head)) {
             Ok(old) => old,
-            Err(error) => {
-                return Ok(Err(damaged("a record whose head is damaged").with_source(error)));
-            }
+            Err(error) => return Ok(Err(error)),
         };
         let head = head.carry_body(&old);
         let header =
@@ -167,7 +162,7 @@ impl Transaction for Change<'_> {
         }
         let old =
             Found::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() };
-        self.write(key, header, &tags, &encoded, inline, Some(&old))?;
+        self.write(key.as_bytes(), header, &tags, &encoded, inline, Some(&old))?;
         Ok(Ok(1))
     }
 

@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Change, Transaction, place};
+use super::{Change, Transaction};
 use crate::{
     Key,
     entry::Head,
     store::{
-        Version,
+        Result, Version,
         disk::too_large,
         embedded::{Body, Entry, Outcome, Placed, Purge},
         sqlite::{
-            fault::{self, Raw, STORE},
+            fault::{Raw, STORE, undecodable},
             schema::{ENTRY_REMOVED, Place, cost, millis},
         },
     },
@@ -143,23 +143,20 @@ impl Change<'_> {
             |row| {
                 let columns = || -> Raw<_> {
                     let head = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
-                    Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, head, place(row, 3)?))
+                    Ok((row.get::<_, i64>(0)?, row.get(1)?, head, Place::read(row, 3)?))
                 };
                 // A column of the wrong type is damage to this entry alone.
-                Ok(columns().ok())
+                Ok(columns())
             },
         )?;
         let Some(columns) = found else { return Ok(Ok(0)) };
-        let damaged = |what: &str| fault::corrupt(format!("the entry of key {key} has {what}"));
-        let Some((id, checksum, old, place)) = columns else {
-            return Ok(Err(damaged("a row that does not decode")));
+        let old = || -> Result<_> {
+            let (id, checksum, old, place) = columns.map_err(|error| undecodable(key, error))?;
+            Ok((id, place.head(key, checksum, old)?, place))
         };
-        if place.checksum(key.as_bytes(), &old) != checksum {
-            return Ok(Err(damaged("a row that does not match its checksum")));
-        }
-        let old = match Head::decode(old) {
+        let (id, old, place) = match old() {
             Ok(old) => old,
-            Err(error) => return Ok(Err(damaged("a damaged head").with_source(error))),
+            Err(error) => return Ok(Err(error)),
         };
         let head = head.carry_body(&old);
         let encoded = head.encode();

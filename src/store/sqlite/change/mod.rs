@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::{
     db::Writing,
     fault::Raw,
-    schema::{Place, chunk_checksum, key_of},
+    schema::{chunk_checksum, key_of},
 };
 use crate::{
     Key,
@@ -259,13 +259,4 @@ impl Transaction for Change<'_> {
 /// A place as SQLite's signed number.
 fn row_id(place: u64) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX)
-}
-
-/// Reads the columns `body, body_bytes, content_checksum`, from `first` on.
-pub(super) fn place(row: &Row<'_>, first: usize) -> Raw<Place> {
-    Ok(Place {
-        body: row.get(first)?,
-        len: row.get(first + 1)?,
-        content_checksum: row.get(first + 2)?,
-    })
 }
