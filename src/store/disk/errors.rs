@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     Key,
-    store::{Error, ErrorKind},
+    store::{Error, ErrorKind, Result},
 };
 
 /// What an I/O error means for the caller.
@@ -22,6 +22,15 @@ pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
 pub(in crate::store) fn corrupt_entry(store: &'static str, key: &Key, what: &str) -> Error {
     let message = format!("the entry of key {key} has {what}");
     Error::new(ErrorKind::Corrupt, store, message).with_key(key)
+}
+
+/// Refuses a limit of no bytes.
+pub(in crate::store) fn check_max_bytes(store: &'static str, max_bytes: u64) -> Result<()> {
+    if max_bytes > 0 {
+        return Ok(());
+    }
+    let message = "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing";
+    Err(Error::new(ErrorKind::Invalid, store, message))
 }
 
 /// The error for an entry that takes more than the whole store may.

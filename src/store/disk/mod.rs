@@ -2,7 +2,7 @@
 //!
 //! * `task`, `worker`: where work runs that may wait for the disk;
 //! * `read_ahead`: streams that read some items at a time;
-//! * `paths`: where files lie if the user gives no path;
+//! * `paths`: where files lie, and their directories;
 //! * `errors`: what an I/O error means.
 
 mod errors;
@@ -12,7 +12,11 @@ mod task;
 mod worker;
 
 #[cfg(any(feature = "redb", feature = "sqlite"))]
-pub(super) use self::{errors::corrupt_entry, task::here};
+pub(super) use self::{
+    errors::{check_max_bytes, corrupt_entry},
+    paths::{cannot_create, directory_of, file_id, prepare},
+    task::here,
+};
 pub(super) use self::{
     errors::{io_kind, too_large},
     paths::{in_cache_dir, temporary},

@@ -47,6 +47,18 @@ pub(in crate::store) enum Body {
     Chunks { last: u32, tail: Bytes },
 }
 
+/// The number of chunks of `chunk` bytes in a body of `len` bytes.
+pub(in crate::store) fn chunk_count(len: u64, chunk: usize) -> u64 {
+    len.div_ceil(chunk as u64)
+}
+
+/// The length of chunk `index` of such a body.
+pub(in crate::store) fn chunk_len(len: u64, index: u32, chunk: usize) -> usize {
+    let left = len.saturating_sub(u64::from(index) * chunk as u64);
+    // At most `chunk`, so it fits.
+    left.min(chunk as u64) as usize
+}
+
 /// Which entries to remove, by an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Purge {
@@ -313,5 +325,19 @@ pub(in crate::store) trait Transaction {
     /// Makes the file smaller if much of it is unused. Returns whether more is to be done.
     fn give_back(&mut self) -> Result<bool, Self::Fault> {
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_chunk_has_the_rest() {
+        for (len, count, last) in [(1, 1, 1), (10, 1, 10), (11, 2, 1), (29, 3, 9)] {
+            assert_eq!(chunk_count(len, 10), count, "{len}");
+            assert_eq!(chunk_len(len, count as u32 - 1, 10), last, "{len}");
+        }
+        assert_eq!(chunk_len(5, 1, 10), 0);
     }
 }

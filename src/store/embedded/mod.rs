@@ -60,7 +60,7 @@ pub(super) use self::writer::PATIENCE;
 pub(super) use self::{
     database::{
         Body, Database, Entry, Garbage, KeyStart, Lookup, Outcome, Placed, Purge, QueueState,
-        Recovery, Step, Transaction, key_start,
+        Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
     },
     engine::Engine,
     failure::{Failure, closed},

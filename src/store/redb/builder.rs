@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{fault::STORE, open::Config};
 use crate::store::{
-    Error, ErrorKind, Result,
+    Result,
+    disk::check_max_bytes,
     embedded::{Durability, ReadMode, Reads, Settings},
 };
 
@@ -104,14 +105,7 @@ impl Builder {
 
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
-        if self.max_bytes == 0 {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                STORE,
-                "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
-            ));
-        }
-        Ok(())
+        check_max_bytes(STORE, self.max_bytes)
     }
 
     /// The settings for the engine, and those for redb.

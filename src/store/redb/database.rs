@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::VecDeque,
     fs,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -193,14 +193,11 @@ impl Database for Db {
                 let is_emptied = may_be_damaged
                     && open::is_damaged(&self.config)
                     // Its path may be another file's by now.
-                    && open::file_id(&self.config.file)
-                        == *self.file_id.lock().unwrap_or_else(PoisonError::into_inner)
+                    && self.is_in_place()
                     // If the file cannot be removed, opening it says why it cannot be used.
                     && fs::remove_file(&self.config.file).is_ok();
                 self.open_again();
                 if is_emptied {
-                    *self.file_id.lock().unwrap_or_else(PoisonError::into_inner) =
-                        open::file_id(&self.config.file);
                     return Recovery::Emptied;
                 }
             }

@@ -3,8 +3,9 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use super::{
     schema::{ENTRIES, KeyBytes},
 };
 use crate::store::{
-    Error, Result,
+    Error, Result, disk,
     embedded::{Failure, closed},
 };
 
@@ -31,8 +32,6 @@ pub(super) struct Db {
     pub(super) owner: Owner,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
-    /// Which file was opened.
-    pub(super) file_id: Mutex<Option<(u64, u64)>>,
     /// A reader met an error that only reopening can end.
     pub(super) is_broken: AtomicBool,
 }
@@ -42,6 +41,8 @@ pub(super) struct Slot {
     pub(super) state: Open,
     /// The number of this opening.
     opening: u64,
+    /// Which file was opened last.
+    file_id: Option<(u64, u64)>,
     /// When the file could not be reopened.
     failed_at: Option<Instant>,
 }
@@ -71,6 +72,10 @@ pub(super) struct Snapshot {
     pub(super) opening: u64,
 }
 
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().and_then(|file| disk::file_id(&file))
+}
+
 impl Db {
     pub(super) fn open(mut config: Config) -> Result<Self> {
         let owner = Owner {
@@ -82,14 +87,12 @@ impl Db {
         if let Ok(file) = fs::canonicalize(&config.path) {
             config.file = file;
         }
-        let file_id = Mutex::new(open::file_id(&config.file));
-        let state = Open::Yes(db);
+        let (state, file_id) = (Open::Yes(db), file_id(&config.file));
         Ok(Self {
             config,
             owner,
-            slot: RwLock::new(Slot { state, opening: 0, failed_at: None }),
+            slot: RwLock::new(Slot { state, opening: 0, file_id, failed_at: None }),
             snapshot: RwLock::default(),
-            file_id,
             is_broken: AtomicBool::new(false),
         })
     }
@@ -178,6 +181,11 @@ impl Db {
         fault::error("cannot write to", &self.config.path, error)
     }
 
+    /// Whether the path still names the file that was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.slot().file_id == file_id(&self.config.file)
+    }
+
     /// Does nothing if the last attempt failed just now.
     pub(super) fn open_again(&self) {
         if self.slot().failed_at.is_some_and(|at| at.elapsed() < PEACE) {
@@ -188,7 +196,10 @@ impl Db {
         slot.opening += 1;
         self.is_broken.store(false, Ordering::Release);
         (slot.state, slot.failed_at) = match opened {
-            Ok(db) => (Open::Yes(db), None),
+            Ok(db) => {
+                slot.file_id = file_id(&self.config.file);
+                (Open::Yes(db), None)
+            }
             Err(error) => (Open::Down(Failure::of(&error)), Some(Instant::now())),
         };
     }

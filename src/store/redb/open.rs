@@ -1,7 +1,7 @@
 //! Opens the file: creates it, refuses files that are not ours, and finds damage.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use super::{
         State,
     },
 };
-use crate::store::{Error, ErrorKind, Result, disk::io_kind};
+use crate::store::{Error, ErrorKind, Result, disk};
 
 /// The settings of the database.
 #[derive(Clone, Debug)]
@@ -84,21 +84,6 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
 
-/// The device and the number of the file at `path`, where the system has these.
-pub(super) fn file_id(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-
-        fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _path = path;
-        None
-    }
-}
-
 /// Whether redb finds damage when it checks the whole file, or the row of counters is damaged.
 pub(super) fn is_damaged(config: &Config) -> bool {
     let check = || -> Result<bool, redb::Error> {
@@ -132,29 +117,14 @@ fn redb_builder(config: &Config) -> redb::Builder {
 /// file.
 fn prepare(config: &Config) -> Result<()> {
     let path = &config.file;
-    let failed = |error: io::Error| {
-        let message =
-            format!("cannot create {}; choose a path where this process may write", path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
-    };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            let message = format!("{} is a directory; name a file in it instead", path.display());
-            return Err(Error::new(ErrorKind::Invalid, STORE, message));
-        }
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+    if disk::prepare(STORE, path)? {
+        return Ok(());
     }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory).map_err(failed)?;
+    let failed = |error| disk::cannot_create(STORE, path, error);
     let fresh = tempfile::Builder::new()
         .prefix(".larder-")
         .suffix(".new")
-        .tempfile_in(directory)
+        .tempfile_in(disk::directory_of(path))
         .map_err(failed)?
         .into_temp_path();
     let db = open_file(config, &fresh)?;

@@ -11,8 +11,8 @@ use super::{
     fault::{STORE, corrupt_entry},
     record::{Location, Record, decode_head},
     schema::{
-        CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
-        chunk_len, key_of, read_chunk,
+        CHUNK, CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_key, key_of,
+        read_chunk,
     },
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     store::{
         Error, ErrorKind, Result, Scanned, Version,
         disk::{AHEAD, PAGE, PAGE_BYTES, Page},
-        embedded::{Found, FoundBody, Lease, Leases, Lookup},
+        embedded::{Found, FoundBody, Lease, Leases, Lookup, chunk_count, chunk_len},
     },
 };
 
@@ -47,7 +47,7 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
         }
         Location::Chunks { id, len } => {
             let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
-            let count = chunk_count(len);
+            let count = chunk_count(len, CHUNK);
             // Other processes know nothing of the leases of this one.
             let lease = if db.config.multi_process { None } else { leases.take(id) };
             let mut rest = Chunks {
@@ -118,7 +118,7 @@ impl Chunks {
             .get(&row)
             .map_err(|error| db.read_fault(error.into(), self.opening))?
             .ok_or_else(|| corrupt_entry(&self.key, "a body with a missing chunk"))?;
-        let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
+        let payload = read_chunk(&row, value.value(), chunk_len(self.len, index, CHUNK))
             .map_err(|what| corrupt_entry(&self.key, what))?;
         self.next += 1;
         Ok(Some(Bytes::copy_from_slice(payload)))

@@ -8,12 +8,15 @@ use bytes::Bytes;
 
 use super::{
     fault::corrupt_entry,
-    schema::{CHECKSUM, ChunkKey, KeyBytes, TagDigest, chunk_count},
+    schema::{CHECKSUM, CHUNK, ChunkKey, KeyBytes, TagDigest},
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Result, embedded::MAX_TAGS},
+    store::{
+        Result,
+        embedded::{MAX_TAGS, chunk_count},
+    },
     time::Timestamp,
 };
 
@@ -163,7 +166,7 @@ pub(super) fn cost(record: usize, body: Location) -> u64 {
     let chunks = match body {
         Location::Inline { .. } => 0,
         Location::Chunks { len, .. } => {
-            len + chunk_count(len) * (CHECKSUM + size_of::<ChunkKey>()) as u64
+            len + chunk_count(len, CHUNK) * (CHECKSUM + size_of::<ChunkKey>()) as u64
         }
     };
     (size_of::<KeyBytes>() + record) as u64 + chunks

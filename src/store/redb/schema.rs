@@ -196,18 +196,6 @@ pub(super) fn split_chunk_key(row: &ChunkKey) -> (u64, u32) {
     (u64::from_be_bytes(body), u32::from_be_bytes(index))
 }
 
-/// The number of chunks of a body of `len` bytes.
-pub(super) fn chunk_count(len: u64) -> u64 {
-    len.div_ceil(CHUNK as u64)
-}
-
-/// The length of chunk `index` of a body of `len` bytes.
-pub(super) fn chunk_len(len: u64, index: u32) -> usize {
-    let left = len.saturating_sub(u64::from(index) * CHUNK as u64);
-    // At most `CHUNK`, so it fits.
-    left.min(CHUNK as u64) as usize
-}
-
 /// The checksum covers the row's key too, so that no chunk is read in place of another.
 pub(super) fn chunk_checksum(row: &ChunkKey, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -288,18 +276,6 @@ mod tests {
         let mut damaged = state.encode();
         damaged[8] ^= 1;
         assert_eq!((State::decode(&damaged), State::decode(&[0; 40])), (None, None));
-    }
-
-    #[test]
-    fn the_last_chunk_has_the_rest() {
-        let chunk = CHUNK as u64;
-        for (len, count, last) in
-            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
-        {
-            assert_eq!(chunk_count(len), count, "{len}");
-            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
-        }
-        assert_eq!(chunk_len(5, 1), 0);
     }
 
     #[test]

@@ -9,11 +9,15 @@ use super::{
     db::Db,
     fault::{STORE, corrupt_entry},
     link::Link,
-    schema::{CHUNK, chunk_checksum, chunk_count, chunk_len},
+    schema::{CHUNK, chunk_checksum},
 };
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result, disk::AHEAD, embedded::Lease},
+    store::{
+        Error, ErrorKind, Result,
+        disk::AHEAD,
+        embedded::{Lease, chunk_count, chunk_len},
+    },
 };
 
 // A read copies little at a time.
@@ -33,7 +37,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(key: Key, body: i64, len: u64, lease: Lease) -> Self {
-        Self { key, body, len, next: 0, count: chunk_count(len), _lease: lease }
+        Self { key, body, len, next: 0, count: chunk_count(len, CHUNK), _lease: lease }
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -82,7 +86,7 @@ impl Chunks {
             return Err(None);
         }
         let number = u32::try_from(number).map_err(|_| "a body with an impossible length")?;
-        if data.len() != chunk_len(self.len, number) {
+        if data.len() != chunk_len(self.len, number, CHUNK) {
             return Err(Some("a chunk with a wrong length"));
         }
         if chunk_checksum(self.body, number, data) != checksum {

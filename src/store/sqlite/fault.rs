@@ -40,8 +40,7 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
 
 /// Whether the disk has no room for another file. SQLite does not say why it cannot create one.
 fn has_no_room(path: &Path) -> bool {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let made = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
+    let made = tempfile::tempfile_in(disk::directory_of(path));
     made.is_err_and(|error| disk::io_kind(error.kind()) == ErrorKind::Full)
 }
 

@@ -13,9 +13,9 @@ use super::{
     link::{Link, Role},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
-    sharing::Sharing,
+    sharing::{Sharing, private_file},
 };
-use crate::store::{Error, ErrorKind, Result, disk::io_kind, embedded::PATIENCE};
+use crate::store::{Error, ErrorKind, Result, disk, embedded::PATIENCE};
 
 /// What is open.
 pub(super) struct Opened {
@@ -91,7 +91,7 @@ pub(super) fn has_empty_log(path: &Path) -> bool {
 fn open_to_read(config: &Config) -> Result<Opened> {
     let path = fs::canonicalize(&config.path).map_err(|error| {
         let message = format!("cannot open {} to read it", config.path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
+        Error::new(disk::io_kind(error.kind()), STORE, message).with_source(error)
     })?;
     if log_len(&path).is_none() {
         return open_unchanged(config, path);
@@ -129,34 +129,15 @@ fn open_readers(config: &Config, path: PathBuf, role: Role) -> Result<Opened> {
 /// on it in this process.
 fn prepare(config: &Config) -> Result<PathBuf> {
     let path = &config.path;
-    let failed = |error: io::Error| {
-        let message =
-            format!("cannot create {}; choose a path where this process may write", path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
-    };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            let message = format!("{} is a directory; name a file in it instead", path.display());
-            return Err(Error::new(ErrorKind::Invalid, STORE, message));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                fs::create_dir_all(parent).map_err(failed)?;
-            }
-            make(path).map_err(failed)?;
-        }
-        Err(error) => return Err(failed(error)),
+    let failed = |error| disk::cannot_create(STORE, path, error);
+    if !disk::prepare(STORE, path)? {
+        make(path).map_err(failed)?;
     }
     fs::canonicalize(path).map_err(failed)
 }
 
 fn make(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match private_file().create_new(true).open(path) {
         // Another process was faster, and its file is as good.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),

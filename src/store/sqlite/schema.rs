@@ -6,7 +6,12 @@ use bytes::Bytes;
 use rusqlite::Row;
 
 use super::fault::{Raw, corrupt_entry};
-use crate::{Key, entry::Head, store::Result, time::Timestamp};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Result, embedded::chunk_count},
+    time::Timestamp,
+};
 
 /// The version of everything in this file; the database's `user_version`.
 pub(super) const FORMAT: i32 = 2;
@@ -141,20 +146,8 @@ pub(super) fn millis(time: Timestamp) -> i64 {
 
 /// How many bytes an entry counts for, without the indexes and the unused space in SQLite's pages.
 pub(super) fn cost(head: usize, url: usize, body: u64, chunked: bool) -> u64 {
-    let chunks = if chunked { chunk_count(body) } else { 0 };
+    let chunks = if chunked { chunk_count(body, CHUNK) } else { 0 };
     ROW + (head + url) as u64 + body + chunks * CHUNK_ROW
-}
-
-/// The number of chunks of a body of `len` bytes.
-pub(super) fn chunk_count(len: u64) -> u64 {
-    len.div_ceil(CHUNK as u64)
-}
-
-/// The length of chunk `number` of a body of `len` bytes.
-pub(super) fn chunk_len(len: u64, number: u32) -> usize {
-    let left = len.saturating_sub(u64::from(number) * CHUNK as u64);
-    // At most `CHUNK`, so it fits.
-    left.min(CHUNK as u64) as usize
 }
 
 /// The columns of an entry that the cache reads, beside the head.
@@ -214,18 +207,6 @@ pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_chunk_has_the_rest() {
-        let chunk = CHUNK as u64;
-        for (len, count, last) in
-            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
-        {
-            assert_eq!(chunk_count(len), count, "{len}");
-            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
-        }
-        assert_eq!(chunk_len(5, 1), 0);
-    }
 
     /// The checksums of format 2, never to be changed under that number.
     #[test]
