@@ -18,7 +18,7 @@ use super::{Failure, Found, Leases};
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Result, Scanned, Version, disk::Page},
+    store::{Error, ErrorKind, Result, Scanned, Version, disk::Page},
     time::Timestamp,
 };
 
@@ -173,29 +173,19 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// The bytes of all entries, as [`cost`](Self::cost) counts them.
     fn size(&self) -> Result<u64>;
 
-    /// Refuses work on a closed file.
-    fn check_open(&self) -> Result<()>;
-
     /// Whether only [`recover`](Self::recover) makes the database work again.
     fn needs_recovery(&self) -> bool {
         false
     }
 
-    /// Runs `work`, and catches a panic of the database.
-    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-        catch_unwind(AssertUnwindSafe(work))
+    /// Runs `work`, and turns a panic inside the database into an error.
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let panicked = || Error::new(ErrorKind::Other, Self::STORE, "a panic in the database");
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()))
     }
-
-    /// A panic inside the database, as an error.
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error;
-
-    // ----- what entries cost -----
 
     /// How many bytes an entry counts for.
     fn cost(entry: &Entry) -> u64;
-
-    /// How many bytes a body of this length counts for, without its head.
-    fn body_cost(len: u64) -> u64;
 
     // ----- writes, on the writer thread -----
 

@@ -206,7 +206,9 @@ impl<D: Database> Engine<D> {
     pub(in crate::store) async fn put(&self, key: &Key, head: Head) -> Result<Writer<D>> {
         check_tags(D::STORE, &head)?;
         self.shared().check_writable()?;
-        self.shared().db.check_open()?;
+        if self.shared().overlay.is_closed() {
+            return Err(self.shared().closed());
+        }
         Ok(Writer::new(self.inner.clone(), *key, head))
     }
 

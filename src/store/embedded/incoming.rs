@@ -56,8 +56,7 @@ impl<D: Database> Writer<D> {
             return Err(failure.error());
         }
         // The head counts too; its size is known, and checked, at the end.
-        let bytes = D::body_cost(self.len());
-        self.check_size(bytes)
+        self.check_size(self.len())
     }
 
     fn check_size(&self, bytes: u64) -> Result<()> {

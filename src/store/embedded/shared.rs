@@ -135,8 +135,7 @@ impl<D: Database> Shared<D> {
     /// Runs a read, and turns a panic of the database into an error. If the database then needs
     /// recovery, tells the thread.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let result =
-            D::catch(|| read(self)).unwrap_or_else(|panic| Err(self.db.panicked(panic.as_ref())));
+        let result = self.db.guard(|| read(self));
         if result.is_err()
             && self.db.needs_recovery()
             && !self.is_poked.swap(true, Ordering::Relaxed)

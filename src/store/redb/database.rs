@@ -1,7 +1,6 @@
 //! redb as the database of the engine: transactions, syncs, and recovery after an I/O error.
 
 use std::{
-    any::Any,
     collections::VecDeque,
     fs,
     sync::{Arc, atomic::Ordering},
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     Key, event,
     store::{
-        Error, ErrorKind, Result, Scanned,
+        ErrorKind, Result, Scanned,
         disk::Page,
         embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
     },
@@ -91,25 +90,16 @@ impl Database for Db {
         read::size(self)
     }
 
-    fn check_open(&self) -> Result<()> {
-        match self.slot().state {
-            Open::Closed => Err(self.closed()),
-            Open::Yes(_) | Open::Down(_) => Ok(()),
-        }
-    }
-
     fn needs_recovery(&self) -> bool {
         self.is_broken.load(Ordering::Acquire) || matches!(self.slot().state, Open::Down(_))
     }
 
-    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-        quietly(work)
-    }
-
-    fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
-        // It may have poisoned redb's locks.
-        self.is_broken.store(true, Ordering::Release);
-        fault::panicked(&self.config.path, panic)
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        quietly(work).unwrap_or_else(|panic| {
+            // It may have poisoned redb's locks.
+            self.is_broken.store(true, Ordering::Release);
+            Err(fault::panicked(&self.config.path, panic.as_ref()))
+        })
     }
 
     fn cost(entry: &Entry) -> u64 {
@@ -122,10 +112,6 @@ impl Database for Db {
         };
         let tags = digests(entry.head.tags()).len();
         record::cost(record_len(tags, entry.encoded.len(), inline), body)
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        record::cost(0, Location::Chunks { id: 0, len })
     }
 
     fn transact(

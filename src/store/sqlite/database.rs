@@ -1,7 +1,6 @@
 //! SQLite as the database of the engine: transactions, checkpoints, and recovery.
 
 use std::{
-    any::Any,
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -73,23 +72,10 @@ impl Database for Db {
         read::size(self)
     }
 
-    fn check_open(&self) -> Result<()> {
-        if self.pool.is_closed() { Err(self.closed()) } else { Ok(()) }
-    }
-
-    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
-        let path = self.config.path.display();
-        Error::new(ErrorKind::Other, STORE, format!("a panic during work on {path}"))
-    }
-
     fn cost(entry: &Entry) -> u64 {
         let head = &entry.head;
         let chunked = matches!(entry.body, Body::Chunks { .. });
         schema::cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked)
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        schema::cost(0, 0, len, false)
     }
 
     fn transact(
@@ -109,8 +95,16 @@ impl Database for Db {
             self.pool.replace(readers);
             self.is_without_log.store(false, Ordering::Release);
         }
-        let lent = self.lend(writing)?;
-        let conn = &lent.conn;
+        let lent;
+        let link = match &writing.link {
+            Some(link) => link,
+            // In memory.
+            None => {
+                lent = self.link()?;
+                &*lent
+            }
+        };
+        let conn = &link.conn;
         if !conn.is_autocommit() {
             // A panic has left it open.
             drop(conn.execute_batch("ROLLBACK"));
@@ -121,7 +115,7 @@ impl Database for Db {
             conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
         };
         let run = || -> Result<bool, rusqlite::Error> {
-            lent.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
+            link.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
             let length = pages(conn)?;
             work(&mut Change::new(conn, writing, max_bytes, gives_back))?;
             let is_edited = conn.total_changes() != before || pages(conn)? != length;
@@ -133,7 +127,6 @@ impl Database for Db {
             // Some errors have ended the transaction already.
             drop(conn.execute_batch("ROLLBACK"));
         }
-        drop(lent);
         let is_edited = result.map_err(|error| self.write_fault(error))?;
         // Nothing in the file refers to them any more.
         writing.stale_locks.get_mut().drain(..).for_each(StaleLock::close);

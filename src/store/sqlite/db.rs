@@ -5,7 +5,6 @@
 
 use std::{
     cell::RefCell,
-    ops::Deref,
     path::PathBuf,
     sync::{
         Arc,
@@ -125,14 +124,6 @@ impl Db {
         fault::error("cannot write to", &self.config.path, error)
     }
 
-    /// The connection that writes: the thread's own, or in memory the only one.
-    pub(super) fn lend<'w>(&self, writing: &'w Writing) -> Result<Lending<'w>> {
-        match &writing.link {
-            Some(link) => Ok(Lending::Own(link)),
-            None => self.link().map(Lending::Shared),
-        }
-    }
-
     pub(super) fn checkpoint(
         &self,
         writing: &Writing,
@@ -149,22 +140,6 @@ impl Db {
         };
         link.within(patience, |conn| conn.query_row(&sql, [], log))
             .map_err(|error| self.write_fault(error))
-    }
-}
-
-pub(super) enum Lending<'w> {
-    Own(&'w Link),
-    Shared(Lent),
-}
-
-impl Deref for Lending<'_> {
-    type Target = Link;
-
-    fn deref(&self) -> &Link {
-        match self {
-            Self::Own(link) => link,
-            Self::Shared(lent) => lent,
-        }
     }
 }
 

@@ -94,10 +94,6 @@ impl Pool {
         work()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     /// Lends nothing from now on, waits for lent connections, and closes all.
     pub(super) fn close(&self) {
         let mut state = self.lock();

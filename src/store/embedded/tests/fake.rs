@@ -1,7 +1,6 @@
 //! A database in memory that fails when it is told to.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     ops::Bound,
     path::PathBuf,
@@ -233,24 +232,12 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Ok(self.read()?.rows.size())
     }
 
-    fn check_open(&self) -> Result<()> {
-        if self.state().is_closed { Err(closed("fake", "fake".as_ref())) } else { Ok(()) }
-    }
-
     fn needs_recovery(&self) -> bool {
         self.state().is_down
     }
 
-    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
-        Error::new(ErrorKind::Other, "fake", "a panic")
-    }
-
     fn cost(entry: &Entry) -> u64 {
         entry.head.body_len() + 100
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        len
     }
 
     fn transact(

@@ -255,7 +255,7 @@ impl<D: Database> Thread<D> {
                 .db
                 .transact(connection, is_synced, |txn| work.apply::<D>(txn, shared, group, done))
         };
-        D::catch(transact).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        shared.db.guard(transact)
     }
 
     /// Nothing of the transaction remains.
@@ -398,9 +398,7 @@ impl<D: Database> Thread<D> {
         }
         let pending = self.shared.overlay.close();
         self.count_unwritten(pending, &Failure::of(&closed));
-        let close = || shared.db.close(&mut self.connection, has_time);
-        let result =
-            D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
+        let result = shared.db.guard(|| shared.db.close(&mut self.connection, has_time));
         // The commit before the close may have lost entries that were acknowledged.
         let committed = self.failure.take().map_or(Ok(()), |failure| Err(failure.error()));
         given_up.and(committed).and(result)
@@ -415,7 +413,7 @@ impl<D: Database> Thread<D> {
         let abandon = || {
             shared.db.transact(connection, false, |txn| work.bodies.abandon_all::<D>(txn)).map(drop)
         };
-        D::catch(abandon).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        shared.db.guard(abandon)
     }
 }
 

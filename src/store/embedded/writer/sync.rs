@@ -90,9 +90,7 @@ impl<D: Database> Thread<D> {
     /// Makes everything so far durable. If that fails, it is tried again after a while.
     pub(super) fn sync(&mut self) -> Result<()> {
         let Self { shared, connection, .. } = self;
-        let synced = D::catch(|| shared.db.sync(connection))
-            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
-        match synced {
+        match shared.db.guard(|| shared.db.sync(connection)) {
             Ok(None) => {
                 self.unsynced = None;
                 Ok(())
@@ -164,13 +162,9 @@ impl<D: Database> Thread<D> {
             self.work.bodies.fail_all(why);
         }
         let Self { shared, connection, .. } = self;
-        let recovery = shared.recovering(|db| {
-            D::catch(|| db.recover(connection, why)).unwrap_or_else(|panic| {
-                // The next command tries again.
-                drop(db.panicked(panic.as_ref()));
-                Recovery::Tried
-            })
-        });
+        // After a panic, the next command tries again.
+        let recover = |db: &D| db.guard(|| Ok(db.recover(connection, why)));
+        let recovery = shared.recovering(recover).unwrap_or(Recovery::Tried);
         if recovery == Recovery::Emptied {
             self.work.bodies.fail_all(why);
         }
