@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Failure, Found, Leases};
+use super::{Failure, Leases};
 use crate::{
     Key,
     entry::Head,
@@ -26,8 +26,17 @@ use crate::{
 /// refused.
 pub(in crate::store) type Outcome = Result<u64>;
 
-/// A lookup: what was found, with the rest of a large body to be read.
-pub(in crate::store) type Lookup<D> = Option<Found<Box<<D as Database>::Chunks>>>;
+/// An entry that was found, with the beginning of its body.
+pub(in crate::store) struct Found<R> {
+    pub(in crate::store) head: Arc<Head>,
+    pub(in crate::store) version: Version,
+    /// The body, or its first chunk if there is a rest.
+    pub(in crate::store) first: Bytes,
+    pub(in crate::store) rest: Option<R>,
+}
+
+/// What a lookup has found.
+pub(in crate::store) type Lookup<D> = Option<Found<Box<<D as Read>::Chunks>>>;
 
 /// An entry that is ready to be written.
 #[derive(Clone, Debug)]
@@ -123,34 +132,12 @@ pub(in crate::store) struct QueueState {
     pub(in crate::store) window: u64,
 }
 
-/// A database in one file.
-pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
-    /// The name of the store, for errors.
-    const STORE: &'static str;
-    /// The bytes of a body in one chunk.
-    const CHUNK: usize;
-    /// How many bytes may be written without a sync.
-    const UNSYNCED: usize;
-    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
-    /// page that it replaces, if that cannot be reused before the next sync.
-    const REPLACED: usize;
-    /// How long the log is kept beside the file, if every commit is synced already.
-    const LEISURE: Option<Duration>;
-    /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
-    const LOSES_UNSYNCED: bool;
-
-    /// An error that ends a transaction.
-    type Fault;
+/// What is read from a database, on any thread.
+pub(in crate::store) trait Read {
     /// The chunks of a body that are still to be read.
     type Chunks: Send + 'static;
     /// Where a listing continues. The default is its beginning.
     type Cursor: Clone + Default + Send + Unpin + 'static;
-    /// What the writer thread alone has.
-    type Connection: Send + 'static;
-    /// A write transaction.
-    type Transaction<'t>: Transaction<Fault = Self::Fault>;
-
-    // ----- reads, on any thread -----
 
     /// Looks an entry up. `leases` keep its body while it is read.
     fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>>;
@@ -170,8 +157,32 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// The number of entries.
     fn len(&self) -> Result<u64>;
 
-    /// The bytes of all entries, as [`cost`](Self::cost) counts them.
+    /// The bytes of all entries, as [`cost`](Database::cost) counts them.
     fn size(&self) -> Result<u64>;
+}
+
+/// A database in one file.
+pub(in crate::store) trait Database: Read + Send + Sync + Sized + 'static {
+    /// The name of the store, for errors.
+    const STORE: &'static str;
+    /// The bytes of a body in one chunk.
+    const CHUNK: usize;
+    /// How many bytes may be written without a sync.
+    const UNSYNCED: usize;
+    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
+    /// page that it replaces, if that cannot be reused before the next sync.
+    const REPLACED: usize;
+    /// How long the log is kept beside the file, if every commit is synced already.
+    const LEISURE: Option<Duration>;
+    /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
+    const LOSES_UNSYNCED: bool;
+
+    /// An error that ends a transaction.
+    type Fault;
+    /// What the writer thread alone has.
+    type Connection: Send + 'static;
+    /// A write transaction.
+    type Transaction<'t>: Transaction<Fault = Self::Fault>;
 
     /// Whether only [`recover`](Self::recover) makes the database work again.
     fn needs_recovery(&self) -> bool {
@@ -187,7 +198,7 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// How many bytes an entry counts for.
     fn cost(entry: &Entry) -> u64;
 
-    // ----- writes, on the writer thread -----
+    // ----- work of the writer thread -----
 
     /// Runs `work` in one transaction and commits it. Returns whether anything was changed. After
     /// an error, nothing of the transaction remains. With `is_synced`, the commit is synced.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{
     Reads,
     command::Command,
-    database::{Database, Lookup, Purge, key_start},
+    database::{Database, Lookup, Purge, Read, key_start},
     incoming::{Writer, check_tags},
     inner::Inner,
     overlay::Look,
@@ -27,14 +27,14 @@ use crate::{
     Key,
     entry::Head,
     store::{
-        Error, ErrorKind, Evicted, Hit, Result, Scanned, Version,
+        Error, ErrorKind, Evicted, Hit, Result, Scanned, StoredBody, Version,
         disk::{Page, ReadAhead, Task, Worker, here, off},
     },
     time::Timestamp,
 };
 
 /// A read of the next few chunks of a body.
-type ChunksTask<D> = Task<Page<Box<<D as Database>::Chunks>, Bytes>>;
+type ChunksTask<D> = Task<Page<Box<<D as Read>::Chunks>, Bytes>>;
 
 /// A handle to an open store.
 pub(in crate::store) struct Engine<D: Database> {
@@ -114,7 +114,14 @@ impl<D: Database> Engine<D> {
                 return Ok(None);
             }
             shared.visited.add(key_start(&key));
-            return Ok(Some(found.into_hit(|| self.read_chunks())));
+            let body = match found.rest {
+                None => found.first.into(),
+                Some(rest) => StoredBody::from_stream(
+                    found.head.body_len(),
+                    ReadAhead::new([Ok(found.first)].into(), rest, self.read_chunks()),
+                ),
+            };
+            return Ok(Some(Hit::new(found.head, found.version, body)));
         }
     }
 

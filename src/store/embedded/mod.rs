@@ -3,8 +3,7 @@
 //! else is here:
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
-//! * `read_mode`, `found`: where lookups run, and what they find; bodies are read some chunks at a
-//!   time;
+//! * `read_mode`: where lookups run;
 //! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
 //!   of commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
@@ -35,7 +34,6 @@ mod durability;
 mod engine;
 mod evict;
 mod failure;
-mod found;
 mod ghost;
 mod hidden;
 mod incoming;
@@ -59,12 +57,11 @@ pub(super) use self::incoming::MAX_TAGS;
 pub(super) use self::writer::PATIENCE;
 pub(super) use self::{
     database::{
-        Body, Database, Entry, Garbage, KeyStart, Lookup, Outcome, Placed, Purge, QueueState,
-        Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
+        Body, Database, Entry, Found, Garbage, KeyStart, Lookup, Outcome, Placed, Purge,
+        QueueState, Read, Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
     },
     engine::Engine,
     failure::{Failure, closed},
-    found::{Found, FoundBody},
     incoming::Writer,
     leases::{Lease, Leases},
     read_mode::ReadMode,

@@ -1,13 +1,7 @@
 //! redb as the database of the engine: transactions, syncs, and recovery after an I/O error.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fs, sync::atomic::Ordering, time::Duration};
 
-use bytes::Bytes;
 use redb::ReadableDatabase;
 
 use super::{
@@ -16,16 +10,15 @@ use super::{
     fault::{self, STORE},
     open::{self, Opened},
     quiet::quietly,
-    read::{self, Chunks, Cursor},
+    read,
     record::{self, Location, record_len},
     schema::{CHUNK, digests},
 };
 use crate::{
-    Key, event,
+    event,
     store::{
-        ErrorKind, Result, Scanned,
-        disk::Page,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
+        ErrorKind, Result,
+        embedded::{Body, Database, Entry, Failure, Recovery},
     },
 };
 
@@ -65,30 +58,8 @@ impl Database for Db {
     const LOSES_UNSYNCED: bool = true;
 
     type Fault = redb::Error;
-    type Chunks = Chunks;
-    type Cursor = Cursor;
     type Connection = ();
     type Transaction<'t> = Change<'t>;
-
-    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
-        read::get(self, key, leases)
-    }
-
-    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
-        rest.read_some(self)
-    }
-
-    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
-        read::list(self, from)
-    }
-
-    fn len(&self) -> Result<u64> {
-        read::len(self)
-    }
-
-    fn size(&self) -> Result<u64> {
-        read::size(self)
-    }
 
     fn needs_recovery(&self) -> bool {
         self.is_broken.load(Ordering::Acquire) || matches!(self.slot().state, Open::Down(_))

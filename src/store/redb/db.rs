@@ -70,6 +70,8 @@ pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<&'static KeyBytes, &'static [u8]>,
     /// The opening of the file in which it was begun.
     pub(super) opening: u64,
+    /// The number of commits and openings before it, or fewer.
+    changes: u64,
 }
 
 fn file_id(path: &Path) -> Option<(u64, u64)> {
@@ -139,7 +141,7 @@ impl Db {
         let (txn, opening) = self.begin_read()?;
         let entries =
             txn.open_table(ENTRIES).map_err(|error| self.read_fault(error.into(), opening))?;
-        let snapshot = Arc::new(Snapshot { txn, entries, opening });
+        let snapshot = Arc::new(Snapshot { txn, entries, opening, changes });
         // Commits of other processes are unknown here.
         if !self.config.multi_process {
             let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +151,12 @@ impl Db {
             }
         }
         Ok(snapshot)
+    }
+
+    /// Whether nothing has changed since the snapshot.
+    pub(super) fn is_latest(&self, snapshot: &Snapshot) -> bool {
+        let latest = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        latest.changes == snapshot.changes
     }
 
     /// The file has changed, or is about to be closed: releases the snapshot, so that it holds no

@@ -29,6 +29,16 @@ pub(super) enum Location {
     Chunks { id: u64, len: u64 },
 }
 
+impl Location {
+    /// The length of the body.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Inline { len, .. } => u64::from(*len),
+            Self::Chunks { len, .. } => *len,
+        }
+    }
+}
+
 /// The fixed part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {

@@ -1,9 +1,14 @@
+use std::sync::Arc;
+
 use ::redb::ReadableTable;
 
-use super::*;
+use super::{change::Change, fault::Raw, schema::CHUNK, *};
 use crate::store::{
-    ErrorKind,
-    embedded::tests::{KEY, head, put},
+    ErrorKind, Version,
+    embedded::{
+        Body, Database, Entry, Leases, Read, Transaction,
+        tests::{KEY, head, put},
+    },
 };
 
 #[tokio::test]
@@ -58,4 +63,32 @@ async fn an_update_of_a_damaged_entry_names_its_key() {
         assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(&KEY)));
         store.close().await.unwrap();
     }
+}
+
+#[test]
+fn a_reader_that_a_removal_overtakes_reads_the_body_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let db = Db::open(Redb::builder(path).into_config().1).unwrap();
+    let transact = |work: fn(&mut Change<'_>, &Leases) -> Raw<()>, leases: &Leases| {
+        db.transact(&mut (), false, |txn| work(txn, leases)).unwrap();
+    };
+    let leases = Leases::new(|| ());
+    let put = |txn: &mut Change<'_>, _: &Leases| {
+        let id = txn.begin_body()?.unwrap();
+        txn.chunk(id, 0, &[1; CHUNK])?;
+        let head = Arc::new(head().seal(CHUNK as u64 + 4, None));
+        let (encoded, version) = (head.encode().into(), Version::new(1));
+        let body = Body::Chunks { last: 1, tail: "tail".into() };
+        txn.put(&KEY, &Entry { head, encoded, version, body }, Some(id)).map(drop)
+    };
+    transact(put, &leases);
+    let snapshot = db.snapshot().unwrap();
+    transact(|txn, _| txn.remove(&KEY, None).map(drop), &leases);
+    transact(|txn, leases| txn.collect(8, false, leases), &leases);
+    transact(|txn, leases| txn.collect(8, false, leases), &leases);
+    let found = read::look(&db, &snapshot, &KEY, &leases).unwrap().unwrap();
+    assert_eq!(found.first.len(), CHUNK);
+    let (chunks, has_more) = db.read_chunks(&mut found.rest.unwrap()).unwrap();
+    assert_eq!((chunks.len(), has_more), (1, false));
 }

@@ -1,30 +1,24 @@
 //! SQLite as the database of the engine: transactions, checkpoints, and recovery.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
     change::Change,
-    chunks::Chunks,
     db::{BRIEFLY, Db, Log, Writing},
     fault::{self, STORE},
     lock_file::StaleLock,
     open::{self, Opened},
-    read::{self, Cursor},
     schema::{self, CHUNK},
     sharing::Sharing,
 };
 use crate::{
-    Key, event,
+    event,
     store::{
-        Error, ErrorKind, Result, Scanned,
-        disk::Page,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
+        Error, ErrorKind, Result,
+        embedded::{Body, Database, Entry, Failure, Recovery},
     },
 };
 
@@ -43,34 +37,8 @@ impl Database for Db {
     const LOSES_UNSYNCED: bool = false;
 
     type Fault = rusqlite::Error;
-    type Chunks = Chunks;
-    type Cursor = Cursor;
     type Connection = Writing;
     type Transaction<'t> = Change<'t>;
-
-    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
-        read::get(self, key, leases)
-    }
-
-    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
-        read::try_get(self, key, leases)
-    }
-
-    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
-        rest.read_some(self)
-    }
-
-    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
-        read::list(self, from)
-    }
-
-    fn len(&self) -> Result<u64> {
-        read::len(self)
-    }
-
-    fn size(&self) -> Result<u64> {
-        read::size(self)
-    }
 
     fn cost(entry: &Entry) -> u64 {
         let head = &entry.head;

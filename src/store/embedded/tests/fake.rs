@@ -18,9 +18,9 @@ use crate::{
         Error, ErrorKind, Result, Scanned, Version,
         disk::Page,
         embedded::{
-            Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage,
-            KeyStart, Leases, Lookup, Outcome, Placed, Purge, QueueState, ReadMode, Reads,
-            Recovery, Settings, Step, Transaction, closed, key_start,
+            Body, Database, Durability, Engine, Entry, Failure, Found, Garbage, KeyStart, Leases,
+            Lookup, Outcome, Placed, Purge, QueueState, Read, ReadMode, Reads, Recovery, Settings,
+            Step, Transaction, closed, key_start,
         },
     },
 };
@@ -167,35 +167,23 @@ impl<const LOSES: bool> Fake<LOSES> {
     }
 }
 
-impl<const LOSES: bool> Database for Fake<LOSES> {
-    const STORE: &'static str = "fake";
-    const CHUNK: usize = 40 * 1024;
-    const UNSYNCED: usize = usize::MAX;
-    const REPLACED: usize = 0;
-    const LEISURE: Option<Duration> = None;
-    const LOSES_UNSYNCED: bool = LOSES;
-
-    type Fault = Error;
+impl<const LOSES: bool> Read for Fake<LOSES> {
     type Chunks = Vec<Bytes>;
     type Cursor = Option<Key>;
-    type Connection = ();
-    type Transaction<'t> = Change<'t>;
 
     fn get(&self, key: &Key, _: &Arc<Leases>) -> Result<Lookup<Self>> {
         self.plan.lock().readers.push(thread::current().id());
         let state = self.read()?;
         self.plan.pass_read();
         let Some(row) = state.rows.entries.get(key) else { return Ok(None) };
-        let body = match (&row.entry.body, row.body) {
-            (Body::Inline(bytes), _) => FoundBody::Here(bytes.clone()),
+        let (first, rest) = match (&row.entry.body, row.body) {
+            (Body::Inline(bytes), _) => (bytes.clone(), None),
             (_, body) => {
                 let mut chunks = body.map(|body| state.rows.chunks[&body].clone()).unwrap();
-                let first = chunks.remove(0);
-                let (rest, len) = (Box::new(chunks), row.entry.head.body_len());
-                FoundBody::Chunks { first, rest, len }
+                (chunks.remove(0), Some(Box::new(chunks)))
             }
         };
-        Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, body }))
+        Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, first, rest }))
     }
 
     fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
@@ -231,6 +219,19 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     fn size(&self) -> Result<u64> {
         Ok(self.read()?.rows.size())
     }
+}
+
+impl<const LOSES: bool> Database for Fake<LOSES> {
+    const STORE: &'static str = "fake";
+    const CHUNK: usize = 40 * 1024;
+    const UNSYNCED: usize = usize::MAX;
+    const REPLACED: usize = 0;
+    const LEISURE: Option<Duration> = None;
+    const LOSES_UNSYNCED: bool = LOSES;
+
+    type Fault = Error;
+    type Connection = ();
+    type Transaction<'t> = Change<'t>;
 
     fn needs_recovery(&self) -> bool {
         self.state().is_down
