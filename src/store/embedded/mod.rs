@@ -4,6 +4,7 @@
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
 //! * `read_mode`: where lookups run;
+//! * `format`: which files are refused;
 //! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
 //!   of commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
@@ -34,6 +35,7 @@ mod durability;
 mod engine;
 mod evict;
 mod failure;
+mod format;
 mod ghost;
 mod hidden;
 mod incoming;
@@ -62,6 +64,7 @@ pub(super) use self::{
     },
     engine::Engine,
     failure::{Failure, closed},
+    format::{Content, not_ours},
     incoming::Writer,
     leases::{Lease, Leases},
     read_mode::ReadMode,

@@ -14,9 +14,10 @@ use std::{
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::{
+    builder::Config,
     change::Owner,
     fault::{self, STORE},
-    open::{self, Config, Opened},
+    open::{self, Opened},
     schema::{ENTRIES, KeyBytes},
 };
 use crate::store::{

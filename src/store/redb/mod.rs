@@ -152,7 +152,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tempfile::TempDir;
 
-use self::{db::Db, fault::STORE, open::Config};
+use self::{builder::Config, db::Db, fault::STORE};
 #[cfg(doc)]
 use super::ErrorKind;
 use super::{

@@ -1,9 +1,6 @@
 //! Opens the file: creates it, refuses files that are not ours, and finds damage.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use redb::{
     ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableHandle,
@@ -11,6 +8,7 @@ use redb::{
 };
 
 use super::{
+    builder::Config,
     fault::{self, STORE},
     quiet::{self, quietly},
     schema::{
@@ -18,21 +16,10 @@ use super::{
         State,
     },
 };
-use crate::store::{Error, ErrorKind, Result, disk};
-
-/// The settings of the database.
-#[derive(Clone, Debug)]
-pub(super) struct Config {
-    /// The path as it was given, for errors.
-    pub(super) path: PathBuf,
-    /// The path of the file.
-    pub(super) file: PathBuf,
-    pub(super) max_bytes: u64,
-    pub(super) cache_bytes: usize,
-    pub(super) multi_process: bool,
-    pub(super) start_anew: bool,
-    pub(super) read_only: bool,
-}
+use crate::store::{
+    Error, ErrorKind, Result, disk,
+    embedded::{Content, not_ours},
+};
 
 /// An open database.
 pub(super) enum Opened {
@@ -73,7 +60,7 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
         if config.read_only {
             let db = redb_builder(config).open_read_only(&config.file);
             let db = db.map_err(|error| refused(config, error.into()))?;
-            check(config, &inspect(&db).map_err(wrong)?)?;
+            inspect(&db).map_err(wrong)?.check(STORE, path, FORMAT)?;
             return Ok(Opened::ReadOnly(db));
         }
         prepare(config)?;
@@ -163,7 +150,7 @@ fn refused(config: &Config, error: redb::Error) -> Error {
         )
         .with_source(error),
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            refuse(ErrorKind::Incompatible, not_ours(path)).with_source(error)
+            not_ours(STORE, path).with_source(error)
         }
         error @ redb::Error::UpgradeRequired(_) => refuse(
             ErrorKind::Incompatible,
@@ -185,19 +172,6 @@ fn refused(config: &Config, error: redb::Error) -> Error {
         .with_source(error),
         error => fault::error("cannot open", path, error),
     }
-}
-
-fn not_ours(path: &Path) -> String {
-    format!("{} is not a larder cache and was not changed; choose another path", path.display())
-}
-
-/// What a database contains.
-enum Content {
-    Ours,
-    Nothing,
-    Older,
-    Newer(u32),
-    Foreign,
 }
 
 fn inspect(db: &impl ReadableDatabase) -> Result<Content, redb::Error> {
@@ -234,26 +208,8 @@ fn settle(db: &Database, config: &Config, content: Content) -> Result<()> {
             initialise(txn)
         })
         .map_err(wrong),
-        content => check(config, &content),
+        content => content.check(STORE, &config.path, FORMAT),
     }
-}
-
-/// Refuses what is no cache of this version.
-fn check(config: &Config, content: &Content) -> Result<()> {
-    let path = config.path.display();
-    let message = match content {
-        Content::Ours => return Ok(()),
-        Content::Older => format!(
-            "{path} was written by an older version of larder; open it with \
-             builder().start_anew(true) to empty it, or choose another path"
-        ),
-        Content::Newer(format) => format!(
-            "{path} has the format version {format}, and this version of larder reads {FORMAT}; \
-             choose another path, or remove the file"
-        ),
-        Content::Foreign | Content::Nothing => not_ours(&config.path),
-    };
-    Err(Error::new(ErrorKind::Incompatible, STORE, message))
 }
 
 /// Creates every table, so that no reader meets a missing one.

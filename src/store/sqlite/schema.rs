@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The version of everything in this file; the database's `user_version`.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: u32 = 2;
 
 /// Marks our files: the database's `application_id`, `lrdr`.
 pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"lrdr");
