@@ -4,11 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::{
-    Failure,
-    database::{Entry, Purge},
+use super::database::{Entry, Purge};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, Version},
 };
-use crate::{Key, entry::Head, store::Version};
 
 /// A command for the writer thread.
 pub(super) enum Command {
@@ -36,17 +37,11 @@ pub(super) enum Command {
         key: Key,
         seen: Option<Version>,
     },
-    Purge(Purge),
-    Clear,
-    /// Makes the file as small as possible.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
-    Vacuum,
+    Job(JobKind),
     /// Replies when all earlier commands are committed.
     Settle,
     /// Replies when all earlier commands are synced.
     Flush,
-    /// A body that could not be collected because of a reader can be collected now.
-    Collect,
     /// A reader found that the database needs recovery.
     Recover,
     /// The last command. `has_time` is whether its caller waits for it.
@@ -55,11 +50,21 @@ pub(super) enum Command {
     },
 }
 
+/// Work that may take several transactions.
+#[derive(Clone)]
+pub(super) enum JobKind {
+    Purge(Purge),
+    Clear,
+    /// Makes the file as small as possible.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
+    Vacuum,
+}
+
 /// A body that is being written, as its writer and the thread know it.
 pub(super) struct Incoming {
     pub(super) token: u64,
     /// Why it cannot be finished any more.
-    pub(super) failed: OnceLock<Failure>,
+    pub(super) failed: OnceLock<Error>,
 }
 
 impl Command {
@@ -75,7 +80,7 @@ impl Command {
 
 impl Incoming {
     /// Only the first reason counts.
-    pub(super) fn fail(&self, why: Failure) {
-        drop(self.failed.set(why));
+    pub(super) fn fail(&self, why: &Error) {
+        drop(self.failed.set(why.repeat()));
     }
 }

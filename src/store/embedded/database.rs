@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Failure, Leases};
+use super::Leases;
 use crate::{
     Key,
     entry::Head,
@@ -219,7 +219,7 @@ pub(in crate::store) trait Database: Read + Send + Sync + Sized + 'static {
     fn sync(&self, connection: &mut Self::Connection) -> Result<Option<Duration>>;
 
     /// Makes the database work again after a failed transaction or sync.
-    fn recover(&self, connection: &mut Self::Connection, why: &Failure) -> Recovery;
+    fn recover(&self, connection: &mut Self::Connection, why: &Error) -> Recovery;
 
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{
     Reads,
-    command::Command,
+    command::{Command, JobKind},
     database::{Database, Lookup, Purge, Read, key_start},
     incoming::{Writer, check_tags},
     inner::Inner,
@@ -239,20 +239,20 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.ask(Command::Purge(Purge::Expired(now)), 0).await
+        self.ask(Command::Job(JobKind::Purge(Purge::Expired(now))), 0).await
     }
 
     pub(in crate::store) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.ask(Command::Purge(Purge::Tagged(tag.into())), 0).await
+        self.ask(Command::Job(JobKind::Purge(Purge::Tagged(tag.into()))), 0).await
     }
 
     pub(in crate::store) async fn clear(&self) -> Result<()> {
-        self.ask(Command::Clear, 0).await.map(drop)
+        self.ask(Command::Job(JobKind::Clear), 0).await.map(drop)
     }
 
     #[cfg(feature = "sqlite")]
     pub(in crate::store) async fn vacuum(&self) -> Result<u64> {
-        self.ask(Command::Vacuum, 0).await
+        self.ask(Command::Job(JobKind::Vacuum), 0).await
     }
 
     pub(in crate::store) async fn flush(&self) -> Result<()> {
@@ -263,7 +263,7 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn close(&self) -> Result<()> {
-        let Some(outcome) = self.shared().queue.send_now(Command::Close { has_time: true }) else {
+        let Some(outcome) = self.shared().send_now(Command::Close { has_time: true }) else {
             return Ok(());
         };
         // If another call closed the store first, the thread has ended without a reply to this one.
@@ -272,7 +272,7 @@ impl<D: Database> Engine<D> {
 
     async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
         self.shared().check_writable()?;
-        self.shared().queue.ask(command, bytes).await
+        self.shared().ask(command, bytes).await
     }
 }
 
@@ -299,21 +299,15 @@ impl<D: Database> Shared<D> {
         if self.overlay.hidden().is_none() {
             return self.read_patiently(|shared| shared.db.len());
         }
-        let (mut len, mut next) = (0, Some(D::Cursor::default()));
-        while let Some(from) = next {
-            let (rest, items) = self.list(from)?;
-            len += items.len() as u64;
-            next = rest;
-        }
-        Ok(len)
+        self.count(|_| true)
     }
 
     /// The number of such entries that readers see in the file, by reading all heads.
-    pub(super) fn count(&self, is_meant: impl Fn(&Scanned) -> bool) -> Result<u64> {
+    pub(super) fn count(&self, is_meant: impl Fn(&Result<Scanned>) -> bool) -> Result<u64> {
         let (mut count, mut next) = (0, Some(D::Cursor::default()));
         while let Some(from) = next {
             let (rest, items) = self.list(from)?;
-            count += items.iter().flatten().filter(|item| is_meant(item)).count() as u64;
+            count += items.iter().filter(|item| is_meant(item)).count() as u64;
             next = rest;
         }
         Ok(count)
@@ -321,7 +315,7 @@ impl<D: Database> Shared<D> {
 
     /// Waits on a blocking thread until the file has what is visible.
     fn settle_blocking(&self) {
-        if let Some(settled) = self.queue.send_now(Command::Settle) {
+        if let Some(settled) = self.send_now(Command::Settle) {
             drop(settled.blocking_recv());
         }
     }

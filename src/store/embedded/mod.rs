@@ -63,7 +63,7 @@ pub(super) use self::{
         QueueState, Read, Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
     },
     engine::Engine,
-    failure::{Failure, closed},
+    failure::closed,
     format::{Content, not_ours},
     incoming::Writer,
     leases::{Lease, Leases},
@@ -72,6 +72,6 @@ pub(super) use self::{
 };
 pub use self::{durability::Durability, read_mode::Reads};
 use self::{
-    queue::{Envelope, QUEUE, Queue, Reply},
+    queue::{COMMAND, Envelope, QUEUE, Reply},
     visited::Visited,
 };

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     event,
     store::{
-        ErrorKind, Result,
-        embedded::{Body, Database, Entry, Failure, Recovery},
+        Error, ErrorKind, Result,
+        embedded::{Body, Database, Entry, Recovery},
     },
 };
 
@@ -98,7 +98,7 @@ impl Database for Db {
             }
             // The engine asks for no change.
             Open::Yes(Opened::ReadOnly(_)) => return Ok(false),
-            Open::Down(failure) => return Err(failure.error()),
+            Open::Down(why) => return Err(why.repeat()),
             Open::Closed => return Err(self.closed()),
         };
         if is_synced {
@@ -136,15 +136,15 @@ impl Database for Db {
     /// Closes the file and opens it again. A damaged file that no other process has is replaced by
     /// an empty one. A panic may have another reason than damage, so the whole file is checked
     /// before.
-    fn recover(&self, (): &mut (), why: &Failure) -> Recovery {
+    fn recover(&self, (): &mut (), why: &Error) -> Recovery {
         let may_be_damaged =
             why.kind() == ErrorKind::Corrupt && self.owner.is_alone && !self.config.read_only;
-        let down = Open::Down(why.clone());
+        let down = Open::Down(why.repeat());
         let open = std::mem::replace(&mut self.slot_mut().state, down);
         self.changed();
         match open {
             Open::Yes(db) => {
-                event::restarted(STORE, why.message());
+                event::restarted(STORE, &why.message());
                 // Closing may fail for the same reason. The locks are released nevertheless.
                 drop(quietly(|| db.close().ok()));
                 let is_emptied = may_be_damaged
@@ -158,8 +158,8 @@ impl Database for Db {
                     return Recovery::Emptied;
                 }
             }
-            Open::Down(failure) => {
-                self.slot_mut().state = Open::Down(failure);
+            Open::Down(why) => {
+                self.slot_mut().state = Open::Down(why);
                 self.open_again();
             }
             Open::Closed => self.slot_mut().state = Open::Closed,
@@ -185,7 +185,7 @@ impl Database for Db {
                 db.close().map_err(|error| self.wrong(error.into()))
             }
             Open::Yes(db) => db.close().map_err(|error| self.wrong(error)),
-            Open::Down(failure) => Err(failure.error()),
+            Open::Down(why) => Err(why),
             Open::Closed => Ok(()),
         }
     }

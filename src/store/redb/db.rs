@@ -20,10 +20,7 @@ use super::{
     open::{self, Opened},
     schema::{ENTRIES, KeyBytes},
 };
-use crate::store::{
-    Error, Result, disk,
-    embedded::{Failure, closed},
-};
+use crate::store::{Error, ErrorKind, Result, disk, embedded::closed};
 
 /// How long to wait before another attempt to open the file.
 const PEACE: Duration = Duration::from_millis(100);
@@ -51,7 +48,7 @@ pub(super) struct Slot {
 pub(super) enum Open {
     Yes(Opened),
     /// It could not be reopened; the next command tries again.
-    Down(Failure),
+    Down(Error),
     Closed,
 }
 
@@ -120,7 +117,9 @@ impl Db {
             let result = match &slot.state {
                 Open::Yes(db) => db.begin_read(),
                 Open::Closed => return Err(self.closed()),
-                Open::Down(failure) => return Err(failure.as_unavailable()),
+                Open::Down(why) => {
+                    return Err(Error::new(ErrorKind::Unavailable, STORE, why.message()));
+                }
             };
             (result, slot.opening)
         };
@@ -209,7 +208,7 @@ impl Db {
                 slot.file_id = file_id(&self.config.file);
                 (Open::Yes(db), None)
             }
-            Err(error) => (Open::Down(Failure::of(&error)), Some(Instant::now())),
+            Err(error) => (Open::Down(error), Some(Instant::now())),
         };
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     event,
     store::{
         Error, ErrorKind, Result,
-        embedded::{Body, Database, Entry, Failure, Recovery},
+        embedded::{Body, Database, Entry, Recovery},
     },
 };
 
@@ -119,7 +119,7 @@ impl Database for Db {
 
     /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
     /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
-    fn recover(&self, writing: &mut Writing, why: &Failure) -> Recovery {
+    fn recover(&self, writing: &mut Writing, why: &Error) -> Recovery {
         match why.kind() {
             ErrorKind::Full => {
                 writing.full_at = Some(Instant::now());
@@ -132,7 +132,7 @@ impl Database for Db {
                 if !open::is_damaged(&link.conn) {
                     return Recovery::Mended;
                 }
-                event::restarted(STORE, why.message());
+                event::restarted(STORE, &why.message());
                 // The tables are missing for a moment.
                 match self.pool.pause(|| open::empty(link)) {
                     Ok(()) => Recovery::Emptied,

@@ -18,9 +18,9 @@ use crate::{
         Error, ErrorKind, Result, Scanned, Version,
         disk::Page,
         embedded::{
-            Body, Database, Durability, Engine, Entry, Failure, Found, Garbage, KeyStart, Leases,
-            Lookup, Outcome, Placed, Purge, QueueState, Read, ReadMode, Reads, Recovery, Settings,
-            Step, Transaction, closed, key_start,
+            Body, Database, Durability, Engine, Entry, Found, Garbage, KeyStart, Leases, Lookup,
+            Outcome, Placed, Purge, QueueState, Read, ReadMode, Reads, Recovery, Settings, Step,
+            Transaction, closed,
         },
     },
 };
@@ -66,7 +66,6 @@ struct State {
 pub(super) struct Rows {
     entries: BTreeMap<Key, Row>,
     next: u64,
-    queue: QueueState,
     chunks: BTreeMap<u64, Vec<Bytes>>,
     unfinished: BTreeSet<u64>,
     garbage: BTreeSet<u64>,
@@ -75,7 +74,6 @@ pub(super) struct Rows {
 #[derive(Clone)]
 struct Row {
     entry: Entry,
-    place: u64,
     body: Option<u64>,
 }
 
@@ -135,7 +133,8 @@ pub(super) fn open<const LOSES: bool>(
     let reads = ReadMode::with_clock(reads, move || clock.lock().now);
     let settings = Settings {
         path: PathBuf::from("fake"),
-        max_bytes: 1 << 20,
+        // Nothing is evicted.
+        max_bytes: u64::MAX,
         durability,
         reads: Arc::new(reads),
         is_shared: false,
@@ -217,7 +216,7 @@ impl<const LOSES: bool> Read for Fake<LOSES> {
     }
 
     fn size(&self) -> Result<u64> {
-        Ok(self.read()?.rows.size())
+        Ok(self.read()?.rows.entries.values().map(|row| row.entry.head.body_len()).sum())
     }
 }
 
@@ -238,7 +237,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     }
 
     fn cost(entry: &Entry) -> u64 {
-        entry.head.body_len() + 100
+        entry.head.body_len()
     }
 
     fn transact(
@@ -276,7 +275,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Ok(None)
     }
 
-    fn recover(&self, (): &mut (), _: &Failure) -> Recovery {
+    fn recover(&self, (): &mut (), _: &Error) -> Recovery {
         let mut state = self.state();
         if LOSES {
             state.rows = state.synced.as_deref().cloned().unwrap_or_default();
@@ -291,17 +290,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     }
 }
 
-impl Rows {
-    fn size(&self) -> u64 {
-        self.entries.values().map(Row::cost).sum()
-    }
-}
-
 impl Row {
-    fn cost(&self) -> u64 {
-        Fake::<true>::cost(&self.entry)
-    }
-
     fn is_meant(&self, purge: &Purge) -> bool {
         let head = &self.entry.head;
         match purge {
@@ -317,9 +306,6 @@ pub(super) struct Change<'t>(&'t mut Rows);
 impl Change<'_> {
     fn take(&mut self, key: &Key) -> bool {
         let Some(row) = self.0.entries.remove(key) else { return false };
-        if row.place >= self.0.queue.boundary {
-            self.0.queue.window = self.0.queue.window.saturating_sub(row.cost());
-        }
         self.0.garbage.extend(row.body);
         true
     }
@@ -329,10 +315,8 @@ impl Transaction for Change<'_> {
     type Fault = Error;
 
     fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Placed> {
-        let old = self.0.entries.get(key).map(|row| row.place);
-        self.take(key);
+        let is_new = !self.take(key);
         self.0.next += 1;
-        let place = old.unwrap_or(self.0.next);
         let body = match &entry.body {
             Body::Inline(_) => None,
             Body::Chunks { tail, .. } => {
@@ -342,12 +326,8 @@ impl Transaction for Change<'_> {
                 Some(id)
             }
         };
-        let row = Row { entry: entry.clone(), place, body };
-        if place >= self.0.queue.boundary {
-            self.0.queue.window += row.cost();
-        }
-        self.0.entries.insert(*key, row);
-        Ok(Placed { place, is_new: old.is_none() })
+        self.0.entries.insert(*key, Row { entry: entry.clone(), body });
+        Ok(Placed { place: 0, is_new })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, new: Version) -> Result<Outcome> {
@@ -422,46 +402,34 @@ impl Transaction for Change<'_> {
     }
 
     fn size(&mut self) -> Result<u64> {
-        Ok(self.0.size())
+        Ok(0)
     }
 
     fn queue(&mut self) -> Result<QueueState> {
-        Ok(self.0.queue)
+        Ok(QueueState::default())
     }
 
-    fn set_queue(&mut self, queue: QueueState) -> Result<()> {
-        self.0.queue = queue;
-        Ok(())
+    fn set_queue(&mut self, _: QueueState) -> Result<()> {
+        unreachable!()
     }
 
     fn next_place(&mut self) -> Result<u64> {
-        Ok(self.0.next + 1)
+        unreachable!()
     }
 
-    fn places(
-        &mut self,
-        from: u64,
-        end: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Option<KeyStart>)>> {
-        let rows = self.0.entries.iter().filter(|(_, row)| (from..end).contains(&row.place));
-        let mut places: Vec<_> = rows.map(|(key, row)| (row.place, Some(key_start(key)))).collect();
-        places.sort_unstable_by_key(|(place, _)| *place);
-        places.truncate(limit);
-        Ok(places)
+    fn places(&mut self, _: u64, _: u64, _: usize) -> Result<Vec<(u64, Option<KeyStart>)>> {
+        unreachable!()
     }
 
-    fn cost_at(&mut self, place: u64, _: Option<KeyStart>) -> Result<u64> {
-        Ok(self.0.entries.values().find(|row| row.place == place).map_or(0, Row::cost))
+    fn cost_at(&mut self, _: u64, _: Option<KeyStart>) -> Result<u64> {
+        unreachable!()
     }
 
-    fn evict(&mut self, place: u64, _: Option<KeyStart>) -> Result<bool> {
-        let row = self.0.entries.iter().find(|(_, row)| row.place == place);
-        let key = row.map(|(key, _)| *key);
-        Ok(key.is_some_and(|key| self.take(&key)))
+    fn evict(&mut self, _: u64, _: Option<KeyStart>) -> Result<bool> {
+        unreachable!()
     }
 
     fn recount(&mut self) -> Result<()> {
-        Ok(())
+        unreachable!()
     }
 }
