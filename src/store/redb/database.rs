@@ -11,7 +11,7 @@ use super::{
     open::{self, Opened},
     quiet::quietly,
     read,
-    record::{self, Location, record_len},
+    record::{self, record_len},
     schema::{CHUNK, digests},
 };
 use crate::{
@@ -74,15 +74,12 @@ impl Database for Db {
     }
 
     fn cost(entry: &Entry) -> u64 {
-        let len = entry.head.body_len();
-        let (body, inline) = match &entry.body {
-            Body::Inline(bytes) => {
-                (Location::Inline { len: bytes.len() as u32, checksum: 0 }, bytes.len())
-            }
-            Body::Chunks { .. } => (Location::Chunks { id: 0, len }, 0),
+        let (inline, chunked) = match &entry.body {
+            Body::Inline(bytes) => (bytes.len(), None),
+            Body::Chunks { .. } => (0, Some(entry.head.body_len())),
         };
         let tags = digests(entry.head.tags()).len();
-        record::cost(record_len(tags, entry.encoded.len(), inline), body)
+        record::cost(record_len(tags, entry.encoded.len(), inline), chunked)
     }
 
     fn transact(

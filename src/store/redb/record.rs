@@ -30,6 +30,14 @@ pub(super) enum Location {
 }
 
 impl Location {
+    /// The length of a body in chunks.
+    pub(super) fn chunked(&self) -> Option<u64> {
+        match self {
+            Self::Inline { .. } => None,
+            Self::Chunks { len, .. } => Some(*len),
+        }
+    }
+
     /// The length of the body.
     pub(super) fn len(&self) -> u64 {
         match self {
@@ -74,16 +82,7 @@ pub(super) fn record_len(tags: usize, head: usize, inline: usize) -> usize {
 }
 
 impl Header {
-    /// The length of the record with these parts.
-    pub(super) fn record_len(&self, tags: &[TagDigest], head: &[u8]) -> usize {
-        let inline = match self.body {
-            Location::Inline { len, .. } => len as usize,
-            Location::Chunks { .. } => 0,
-        };
-        record_len(tags.len(), head.len(), inline)
-    }
-
-    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are
+    /// Writes the record into `out`, which has [`record_len`] bytes. There are
     /// at most [`MAX_TAGS`] tags.
     pub(super) fn write(
         &self,
@@ -172,13 +171,11 @@ pub(super) fn decode_head(key: &Key, head: Bytes) -> Result<Head> {
 
 /// How many bytes an entry counts for: its key, its record and its chunks, but not the indexes and
 /// the unused space in redb's pages.
-pub(super) fn cost(record: usize, body: Location) -> u64 {
-    let chunks = match body {
-        Location::Inline { .. } => 0,
-        Location::Chunks { len, .. } => {
-            len + chunk_count(len, CHUNK) * (CHECKSUM + size_of::<ChunkKey>()) as u64
-        }
-    };
+///
+/// `chunked` is the length of a body in chunks.
+pub(super) fn cost(record: usize, chunked: Option<u64>) -> u64 {
+    let row = (CHECKSUM + size_of::<ChunkKey>()) as u64;
+    let chunks = chunked.map_or(0, |len| len + chunk_count(len, CHUNK) * row);
     (size_of::<KeyBytes>() + record) as u64 + chunks
 }
 
@@ -191,7 +188,7 @@ mod tests {
     const KEY: KeyBytes = [7; 32];
 
     fn record(header: Header, tags: &[TagDigest], head: &[u8], inline: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; header.record_len(tags, head)];
+        let mut bytes = vec![0; record_len(tags.len(), head.len(), inline.len())];
         header.write(&KEY, tags, head, inline, &mut bytes);
         bytes
     }

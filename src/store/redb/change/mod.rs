@@ -8,7 +8,7 @@ use redb::{ReadableTable, WriteTransaction};
 use self::{found::Found, table::Lazy};
 use super::{
     fault::{Raw, STORE, corrupt_entry},
-    record::{Header, Location, Record, cost, decode_head},
+    record::{Header, Location, Record, cost, decode_head, record_len},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, GARBAGE, INDEX, KeyBytes, META, META_STATE, PENDING, State,
         chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, order_rows, place_of,
@@ -126,13 +126,11 @@ impl Transaction for Change<'_> {
         let old = self.look(key)?;
         let tags = digests(entry.head.tags());
         let place = self.write(key, header, &tags, &entry.encoded, inline, old.as_ref())?;
-        if let Some(Found::Whole {
-            header: Header { body: Location::Chunks { id, .. }, .. }, ..
-        }) = old
-        {
+        let old = old.as_ref().and_then(Found::header);
+        if let Some(Header { body: Location::Chunks { id, .. }, .. }) = old {
             self.garbage.edit()?.insert(id, ())?;
         }
-        Ok(Placed { place, is_new: old.is_none_or(|old| old.is_damaged()) })
+        Ok(Placed { place, is_new: old.is_none() })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {
@@ -156,12 +154,13 @@ impl Transaction for Change<'_> {
         let header =
             Header { version: version.get(), expires_at: head.keep_until(), ..record.header };
         let (encoded, tags) = (head.encode(), digests(head.tags()));
-        let size = cost(header.record_len(&tags, &encoded), header.body);
+        let len = record_len(tags.len(), encoded.len(), inline.len());
+        let size = cost(len, header.body.chunked());
         if size > self.max_bytes {
             return Ok(Err(too_large(STORE, size, self.max_bytes)));
         }
-        let old =
-            Found::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() };
+        let whole = Some((record.header, record.tags.to_vec()));
+        let old = Found { len: bytes.len(), whole };
         self.write(key.as_bytes(), header, &tags, &encoded, inline, Some(&old))?;
         Ok(Ok(1))
     }
@@ -169,11 +168,9 @@ impl Transaction for Change<'_> {
     fn remove(&mut self, key: &Key, seen: Option<Version>) -> Raw<bool> {
         let key = key.as_bytes();
         let Some(found) = self.look(key)? else { return Ok(false) };
-        if let Some(seen) = seen {
-            match &found {
-                Found::Whole { header, .. } if header.version == seen.get() => {}
-                _ => return Ok(false),
-            }
+        let version = found.header().map(|header| header.version);
+        if seen.is_some_and(|seen| version != Some(seen.get())) {
+            return Ok(false);
         }
         self.remove_found(key, &found)?;
         Ok(true)
@@ -368,7 +365,7 @@ impl Transaction for Change<'_> {
         if let Some((key, found)) = &found {
             self.remove_found(key, found)?;
         }
-        if !matches!(found, Some((_, Found::Whole { .. }))) {
+        if found.as_ref().is_none_or(|(_, found)| found.is_damaged()) {
             // Damage can leave a row without an entry, and a damaged entry does not know its rows.
             let (first, last) = order_rows(place).into_inner();
             self.index.edit()?.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, ()| false)?;
@@ -381,12 +378,7 @@ impl Transaction for Change<'_> {
         let mut size = 0;
         for row in self.entries.open()?.iter()? {
             let (key, bytes) = row?;
-            let (key, bytes) = (key.value(), bytes.value());
-            let body = match Record::parse(key, bytes) {
-                Ok(record) => record.header.body,
-                Err(_) => Location::Inline { len: 0, checksum: 0 },
-            };
-            size += cost(bytes.len(), body);
+            size += Found::parse(key.value(), bytes.value()).cost();
         }
         self.state.size = size;
         Ok(())
