@@ -151,27 +151,6 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
 }
 
 #[tokio::test]
-async fn reopening_keeps_the_entries() {
-    let (_directory, path) = place();
-    let sizes = [0, 1, 10_000, 32 * 1024, 32 * 1024 + 1, 131_008, 131_009, 700_000];
-    {
-        let store = Redb::open(&path).unwrap();
-        for (number, len) in sizes.into_iter().enumerate() {
-            let number = number as u64;
-            put(&store, key(number), head(), body(number, len)).await.unwrap();
-        }
-        // Dropped without a word: that syncs as well.
-    }
-    let store = Redb::open(&path).unwrap();
-    assert_eq!(store.len().await.unwrap(), sizes.len() as u64);
-    assert!(store.size_bytes().await.unwrap() > sizes.iter().sum::<usize>() as u64);
-    for (number, len) in sizes.into_iter().enumerate() {
-        let number = number as u64;
-        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{len} bytes");
-    }
-}
-
-#[tokio::test]
 async fn a_file_in_use_is_refused_and_free_after_close() {
     let (_directory, path) = place();
     let store = Redb::open(&path).unwrap();
@@ -380,6 +359,12 @@ async fn replacing_and_removing_leave_no_rows() {
     assert_eq!(rows(&path), [1, 4, 1, 2, 1, 0, 0]);
 
     let store = Redb::open(&path).unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    assert!(store.update(&key(1), seen, tagged(&["c"], Some(9))).await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 4, 1, 1, 1, 0, 0]);
+
+    let store = Redb::open(&path).unwrap();
     put(&store, key(1), tagged(&["b", "c", "d"], None), body(2, 10)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 10));
     assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
@@ -407,30 +392,6 @@ async fn a_dropped_writer_leaves_no_rows() {
     assert_eq!(get(&store, key(1)).await, None);
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [0; 7]);
-}
-
-#[tokio::test]
-async fn an_update_replaces_the_head_alone_and_only_of_what_was_seen() {
-    let (_directory, path) = place();
-    let store = Redb::open(&path).unwrap();
-    for (number, len) in [(1, 100), (2, 300_000)] {
-        let key = key(number);
-        put(&store, key, tagged(&["a", "b"], Some(5)), body(number, len)).await.unwrap();
-        let seen = store.get(&key).await.unwrap().unwrap().version;
-        assert!(store.update(&key, seen, tagged(&["b", "c"], Some(9))).await.unwrap());
-        assert!(!store.update(&key, seen, tagged(&["d"], None)).await.unwrap());
-        let hit = store.get(&key).await.unwrap().unwrap();
-        assert_ne!(hit.version, seen);
-        assert_eq!(hit.head.expires_at(), Some(Timestamp::from_millis(9)));
-        assert_eq!(hit.head.body_len(), len as u64);
-        assert_eq!(read(hit).await.unwrap(), body(number, len));
-    }
-    assert_eq!(store.remove_expired(Timestamp::from_millis(8)).await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
-    store.close().await.unwrap();
-    assert_eq!(rows(&path), [2, 3, 2, 4, 2, 0, 0]);
-    let store = Redb::open(&path).unwrap();
-    assert_eq!(store.remove_tagged("c").await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -488,44 +449,10 @@ async fn scanning_lists_every_entry_once_and_passes_over_damage() {
     assert!(error.to_string().contains(&key(350).to_string()), "{error}");
 }
 
-#[tokio::test]
-async fn writes_that_arrive_together_are_all_there() {
-    let store = Redb::temporary().unwrap();
-    let writes = (0..500).map(|number| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            put(&store, key(number % 250), head(), body(number, 3_000)).await.unwrap();
-            assert!(get(&store, key(number % 250)).await.is_some());
-        })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        write.await.unwrap();
-    }
-    assert_eq!(store.len().await.unwrap(), 250);
-}
-
 #[test]
 fn outside_of_a_runtime_it_works_as_well() {
     let store = Redb::temporary().unwrap();
     futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn reads_in_place_find_the_same() {
-    let (_directory, path) = place();
-    let store = Redb::builder(&path).reads(Reads::InPlace).open().unwrap();
-    for (number, len) in [(1, 100), (2, 700_000)] {
-        put(&store, key(number), head(), body(number, len)).await.unwrap();
-        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len));
-    }
-}
-
-#[tokio::test]
-async fn with_every_commit_synced_it_works_as_well() {
-    let (_directory, path) = place();
-    let store = Redb::builder(&path).durability(Durability::EachCommit).open().unwrap();
-    put(&store, key(1), head(), body(1, 700_000)).await.unwrap();
-    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 700_000));
 }
 
 #[test]
@@ -695,24 +622,6 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
 }
 
 // ===== expiry and eviction =====
-
-#[tokio::test]
-async fn expired_and_tagged_entries_are_removed_by_the_thousand() {
-    let store = Redb::temporary().unwrap();
-    let puts = (0..2_500).map(|number| {
-        let store = store.clone();
-        async move {
-            let head = tagged(&["all"], Some(if number < 2_300 { number } else { 10_000 }));
-            put(&store, key(number), head, body(number, 10)).await.unwrap();
-        }
-    });
-    futures_util::future::join_all(puts).await;
-    assert_eq!(store.remove_expired(Timestamp::from_millis(2_200)).await.unwrap(), 2_201);
-    assert_eq!(store.len().await.unwrap(), 299);
-    assert_eq!(store.remove_tagged("none").await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("all").await.unwrap(), 299);
-    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
-}
 
 #[tokio::test]
 async fn a_crawl_passes_through_the_window_and_what_was_read_stays() {
