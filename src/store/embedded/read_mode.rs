@@ -16,7 +16,8 @@ use std::{
 /// A *lookup* finds an entry and reads its head with a body of up to 32 KiB, or the first 128 KiB
 /// of a longer body. If the pages are in memory, that takes a few microseconds, and moving it to
 /// another thread takes many times as long. If the disk must deliver the pages, the thread waits
-/// for it.
+/// for it. A lookup that would wait for something else moves to another thread, and does not show
+/// whether the disk is fast.
 ///
 /// # What a runtime thread can be held up by
 ///

@@ -49,7 +49,8 @@ impl Read for Db {
         rest.read_some(self)
     }
 
-    /// The entries in the order in which they were added. A replaced or updated entry keeps its place.
+    /// The entries in the order in which they were added. A replaced or updated entry keeps its
+    /// place.
     fn list(&self, Cursor(after): Cursor) -> Result<Page<Cursor, Scanned>> {
         let link = self.link()?;
         let page = link.patiently(|conn| {
