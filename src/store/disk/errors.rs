@@ -2,10 +2,7 @@
 
 use std::io;
 
-use crate::{
-    Key,
-    store::{Error, ErrorKind, Result},
-};
+use crate::store::{Error, ErrorKind, Result};
 
 /// What an I/O error means for the caller.
 pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
@@ -16,12 +13,6 @@ pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,
     }
-}
-
-/// The error for an entry with damaged bytes. `what` is wrong with it, such as `"a damaged head"`.
-pub(in crate::store) fn corrupt_entry(store: &'static str, key: &Key, what: &str) -> Error {
-    let message = format!("the entry of key {key} has {what}");
-    Error::new(ErrorKind::Corrupt, store, message).with_key(key)
 }
 
 /// Refuses a limit of no bytes.

@@ -63,7 +63,7 @@ pub(super) use self::{
         QueueState, Read, Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
     },
     engine::Engine,
-    failure::closed,
+    failure::{closed, corrupt_entry},
     format::{Content, not_ours},
     incoming::Writer,
     leases::{Lease, Leases},

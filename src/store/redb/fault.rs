@@ -5,7 +5,7 @@ use std::{any::Any, path::Path};
 
 use crate::{
     Key,
-    store::{Error, ErrorKind, disk},
+    store::{Error, ErrorKind, disk, embedded},
 };
 
 pub(super) const STORE: &str = "redb";
@@ -58,7 +58,7 @@ pub(super) fn needs_reopening(error: &redb::Error) -> bool {
 }
 
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    disk::corrupt_entry(STORE, key, what)
+    embedded::corrupt_entry(STORE, key, what)
 }
 
 /// redb trusts the structure of its pages, so a file that is damaged in the wrong place can make it

@@ -3,6 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::fault::STORE;
+#[cfg(doc)]
+use crate::store::ErrorKind;
 use crate::store::{
     Result,
     disk::check_max_bytes,

@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{
     Key,
-    store::{Error, ErrorKind, disk},
+    store::{Error, ErrorKind, disk, embedded},
 };
 
 pub(super) const STORE: &str = "sqlite";
@@ -130,5 +130,5 @@ pub(super) fn undecodable(key: &Key, error: rusqlite::Error) -> Error {
 }
 
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    disk::corrupt_entry(STORE, key, what)
+    embedded::corrupt_entry(STORE, key, what)
 }
