@@ -1,15 +1,44 @@
-//! What the writer thread is asked to do.
+//! What the writer thread is asked to do: the commands in its queue, each with a channel for its
+//! reply.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
-use super::database::{Entry, Purge};
+use super::{
+    database::{Entry, Purge},
+    write_budget::Permit,
+};
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Version},
+    store::{Error, Result, Version},
 };
+
+/// How many bytes may wait for the writer thread or be in its transaction. Callers with more wait.
+pub(super) const QUEUE: usize = 2 << 20;
+
+/// The minimum that a command counts for, which bounds the number of commands.
+pub(super) const COMMAND: usize = 512;
+
+/// The channel for the reply to a command, if somebody waits for it.
+pub(super) type Reply = Option<oneshot::Sender<Result<u64>>>;
+
+/// A command with the channel for its reply.
+pub(super) struct Envelope {
+    pub(super) command: Command,
+    pub(super) reply: Reply,
+    /// Returned to the budget when the command has been carried out.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Envelope {
+    /// Creates a command that nobody waits for.
+    pub(super) fn new(command: Command) -> Self {
+        Self { command, reply: None, permit: None }
+    }
+}
 
 /// A command for the writer thread.
 pub(super) enum Command {

@@ -5,8 +5,8 @@
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
 //! * `read_mode`: where lookups run;
 //! * `format`: which files are refused;
-//! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
-//!   of commands;
+//! * `incoming`, `command`, `write_budget`: the writer of an entry, and the bounded queue of
+//!   commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
 //!   recovery;
 //! * `overlay`, `hidden`: what readers see before it is committed, and what they do not see after a
@@ -42,7 +42,6 @@ mod incoming;
 mod inner;
 mod leases;
 mod overlay;
-mod queue;
 mod read_mode;
 mod shared;
 #[cfg(test)]
@@ -57,6 +56,10 @@ pub(super) use self::evict::ENTRIES;
 pub(super) use self::incoming::MAX_TAGS;
 #[cfg(feature = "sqlite")]
 pub(super) use self::writer::PATIENCE;
+use self::{
+    command::{COMMAND, Envelope, QUEUE, Reply},
+    visited::Visited,
+};
 pub(super) use self::{
     database::{
         Body, Database, Entry, Found, Garbage, KeyStart, Lookup, Outcome, Placed, Purge,
@@ -71,7 +74,3 @@ pub(super) use self::{
     shared::Settings,
 };
 pub use self::{durability::Durability, read_mode::Reads};
-use self::{
-    queue::{COMMAND, Envelope, QUEUE, Reply},
-    visited::Visited,
-};

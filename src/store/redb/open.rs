@@ -132,46 +132,38 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
 
 /// Why a file cannot be opened, and what to do.
 fn refused(config: &Config, error: redb::Error) -> Error {
-    let path = &config.path;
-    let refuse = |kind, message: String| Error::new(kind, STORE, message);
-    match error {
-        error @ redb::Error::DatabaseAlreadyOpen => refuse(
+    let path = config.path.display();
+    let (kind, message) = match error {
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return not_ours(STORE, &config.path).with_source(error);
+        }
+        redb::Error::DatabaseAlreadyOpen => (
             ErrorKind::Unavailable,
             format!(
-                "{} is in use by another process, or by another handle of this one; clone \
-                 that handle, or set multi_process(true) in every process",
-                path.display()
+                "{path} is in use by another process, or by another handle of this one; clone \
+                 that handle, or set multi_process(true) in every process"
             ),
-        )
-        .with_source(error),
-        error @ redb::Error::LockProtocolMismatch => refuse(
+        ),
+        redb::Error::LockProtocolMismatch => (
             ErrorKind::Unavailable,
-            format!("{} is in use by a process with another version of redb", path.display()),
-        )
-        .with_source(error),
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            not_ours(STORE, path).with_source(error)
-        }
-        error @ redb::Error::UpgradeRequired(_) => refuse(
+            format!("{path} is in use by a process with another version of redb"),
+        ),
+        redb::Error::UpgradeRequired(_) => (
             ErrorKind::Incompatible,
             format!(
-                "{} was written by an old version of redb; remove it and the cache starts \
-                 empty",
-                path.display()
+                "{path} was written by an old version of redb; remove it and the cache starts empty"
             ),
-        )
-        .with_source(error),
-        error @ redb::Error::RepairAborted => refuse(
+        ),
+        redb::Error::RepairAborted => (
             ErrorKind::Unavailable,
             format!(
-                "{} was not closed; open it once without read_only(true), or wait until the \
-                 process that writes it has closed it",
-                path.display()
+                "{path} was not closed; open it once without read_only(true), or wait until the \
+                 process that writes it has closed it"
             ),
-        )
-        .with_source(error),
-        error => fault::error("cannot open", path, error),
-    }
+        ),
+        error => return fault::error("cannot open", &config.path, error),
+    };
+    Error::new(kind, STORE, message).with_source(error)
 }
 
 fn inspect(db: &impl ReadableDatabase) -> Result<Content, redb::Error> {
