@@ -102,9 +102,10 @@ pub(super) fn look(
             let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
             // Other processes know nothing of the leases of this one.
             let lease = if db.config.multi_process { None } else { leases.take(id) };
-            // Without a new commit, no transaction but the last can have removed chunks that the
-            // snapshot has, and nobody gets a lease on those.
-            let lease = lease.filter(|_| db.is_latest(snapshot));
+            if lease.is_some() && !db.is_latest(snapshot) {
+                // The entry and its chunks may have been removed before the lease was taken.
+                return look(db, &*db.snapshot()?, key, leases);
+            }
             let body = Body { key: *key, version, id, len, opening };
             match chunk_count(len, CHUNK) {
                 0 => (Bytes::new(), None),

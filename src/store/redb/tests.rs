@@ -66,14 +66,14 @@ async fn an_update_of_a_damaged_entry_names_its_key() {
 }
 
 #[test]
-fn a_reader_that_a_removal_overtakes_reads_the_body_to_its_end() {
+fn a_lookup_that_commits_overtake_finds_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache.redb");
     let db = Db::open(Redb::builder(path).into_config().1).unwrap();
-    let transact = |work: fn(&mut Change<'_>, &Leases) -> Raw<()>, leases: &Leases| {
-        db.transact(&mut (), false, |txn| work(txn, leases)).unwrap();
-    };
     let leases = Leases::new(|| ());
+    let transact = |work: fn(&mut Change<'_>, &Leases) -> Raw<()>| {
+        db.transact(&mut (), false, |txn| work(txn, &leases)).unwrap();
+    };
     let put = |txn: &mut Change<'_>, _: &Leases| {
         let id = txn.begin_body()?.unwrap();
         txn.chunk(id, 0, &[1; CHUNK])?;
@@ -82,13 +82,23 @@ fn a_reader_that_a_removal_overtakes_reads_the_body_to_its_end() {
         let body = Body::Chunks { last: 1, tail: "tail".into() };
         txn.put(&KEY, &Entry { head, encoded, version, body }, Some(id)).map(drop)
     };
-    transact(put, &leases);
+    let remove = || {
+        transact(|txn, _| txn.remove(&KEY, None).map(drop));
+        transact(|txn, leases| txn.collect(8, false, leases));
+        transact(|txn, leases| txn.collect(8, false, leases));
+    };
+    transact(put);
     let snapshot = db.snapshot().unwrap();
-    transact(|txn, _| txn.remove(&KEY, None).map(drop), &leases);
-    transact(|txn, leases| txn.collect(8, false, leases), &leases);
-    transact(|txn, leases| txn.collect(8, false, leases), &leases);
+    // A commit that has nothing to do with the entry.
+    transact(|txn, _| txn.begin_body().map(drop));
     let found = read::look(&db, &snapshot, &KEY, &leases).unwrap().unwrap();
+    remove();
     assert_eq!(found.first.len(), CHUNK);
     let (chunks, has_more) = db.read_chunks(&mut found.rest.unwrap()).unwrap();
     assert_eq!((chunks.len(), has_more), (1, false));
+
+    transact(put);
+    let snapshot = db.snapshot().unwrap();
+    remove();
+    assert!(read::look(&db, &snapshot, &KEY, &leases).unwrap().is_none());
 }
