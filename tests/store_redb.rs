@@ -12,24 +12,21 @@ mod entries;
 mod occupied;
 #[path = "support/read_place.rs"]
 mod read_place;
+#[path = "support/twins.rs"]
+mod twins;
 
 use std::{
-    env,
     path::{Path, PathBuf},
-    pin::Pin,
-    process::{Command, Stdio},
-    task::Poll,
+    process::Stdio,
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{Method, Response};
 use larder::{
     Key,
     entry::Head,
     store::{
-        ErrorKind, Redb, Result, Store, Version, Writer,
+        ErrorKind, Redb, Result, Store, Writer,
         redb::{Builder, Durability, Reads},
     },
     time::Timestamp,
@@ -40,9 +37,9 @@ use redb::{
 use tempfile::TempDir;
 
 #[cfg(target_os = "linux")]
-use self::child::peak;
+use self::twins::limits;
 use self::{
-    child::{CHILD, child, child_path, hear},
+    child::{child, child_path, hear},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
     read_place::{a_setting_decides, a_time_limit_decides_for_its_handle_alone},
 };
@@ -148,27 +145,6 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
     drop(store);
     let left: Vec<_> = path.parent().unwrap().read_dir().unwrap().map(Result::unwrap).collect();
     assert_eq!(left.len(), 1, "{left:?}");
-}
-
-#[tokio::test]
-async fn reopening_keeps_the_entries() {
-    let (_directory, path) = place();
-    let sizes = [0, 1, 10_000, 32 * 1024, 32 * 1024 + 1, 131_008, 131_009, 700_000];
-    {
-        let store = Redb::open(&path).unwrap();
-        for (number, len) in sizes.into_iter().enumerate() {
-            let number = number as u64;
-            put(&store, key(number), head(), body(number, len)).await.unwrap();
-        }
-        // Dropped without a word: that syncs as well.
-    }
-    let store = Redb::open(&path).unwrap();
-    assert_eq!(store.len().await.unwrap(), sizes.len() as u64);
-    assert!(store.size_bytes().await.unwrap() > sizes.iter().sum::<usize>() as u64);
-    for (number, len) in sizes.into_iter().enumerate() {
-        let number = number as u64;
-        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{len} bytes");
-    }
 }
 
 #[tokio::test]
@@ -334,31 +310,7 @@ async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
 async fn a_closed_store_answers_that_it_is_closed() {
     let (_directory, path) = place();
     let store = Redb::open(&path).unwrap();
-    put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
-    let mut writing = store.put(&key(2), head()).await.unwrap();
-    writing.write(body(2, 500_000)).await.unwrap();
-    let reading = store.get(&key(1)).await.unwrap().unwrap();
-    let clone = store.clone();
-    store.close().await.unwrap();
-    clone.close().await.unwrap();
-
-    let closed = |error: larder::store::Error| {
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert!(error.to_string().contains("is closed"), "{error}");
-    };
-    closed(clone.get(&key(1)).await.unwrap_err());
-    closed(clone.put(&key(1), head()).await.unwrap_err());
-    closed(clone.update(&key(1), Version::new(1), head()).await.unwrap_err());
-    closed(clone.remove(&key(1)).await.unwrap_err());
-    closed(clone.remove_expired(Timestamp::MAX).await.unwrap_err());
-    closed(clone.remove_tagged("a").await.unwrap_err());
-    closed(clone.clear().await.unwrap_err());
-    closed(clone.len().await.unwrap_err());
-    closed(clone.size_bytes().await.unwrap_err());
-    closed(Box::pin(clone.scan()).next().await.unwrap().unwrap_err());
-    closed(writing.finish(None).await.unwrap_err());
-    closed(read(reading).await.unwrap_err());
-    drop((store, clone));
+    twins::a_closed_store_says_so(store, async |store| store.close().await).await;
     // What the writer had sent is an orphan now, and swept.
     assert_eq!(settled_rows(&path).await, [1, 4, 0, 0, 1, 0, 0]);
 }
@@ -378,6 +330,12 @@ async fn replacing_and_removing_leave_no_rows() {
     put(&store, key(1), tagged(&["a", "b", "a"], Some(5)), body(1, 400_000)).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(rows(&path), [1, 4, 1, 2, 1, 0, 0]);
+
+    let store = Redb::open(&path).unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    assert!(store.update(&key(1), seen, tagged(&["c"], Some(9))).await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 4, 1, 1, 1, 0, 0]);
 
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), tagged(&["b", "c", "d"], None), body(2, 10)).await.unwrap();
@@ -407,30 +365,6 @@ async fn a_dropped_writer_leaves_no_rows() {
     assert_eq!(get(&store, key(1)).await, None);
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [0; 7]);
-}
-
-#[tokio::test]
-async fn an_update_replaces_the_head_alone_and_only_of_what_was_seen() {
-    let (_directory, path) = place();
-    let store = Redb::open(&path).unwrap();
-    for (number, len) in [(1, 100), (2, 300_000)] {
-        let key = key(number);
-        put(&store, key, tagged(&["a", "b"], Some(5)), body(number, len)).await.unwrap();
-        let seen = store.get(&key).await.unwrap().unwrap().version;
-        assert!(store.update(&key, seen, tagged(&["b", "c"], Some(9))).await.unwrap());
-        assert!(!store.update(&key, seen, tagged(&["d"], None)).await.unwrap());
-        let hit = store.get(&key).await.unwrap().unwrap();
-        assert_ne!(hit.version, seen);
-        assert_eq!(hit.head.expires_at(), Some(Timestamp::from_millis(9)));
-        assert_eq!(hit.head.body_len(), len as u64);
-        assert_eq!(read(hit).await.unwrap(), body(number, len));
-    }
-    assert_eq!(store.remove_expired(Timestamp::from_millis(8)).await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
-    store.close().await.unwrap();
-    assert_eq!(rows(&path), [2, 3, 2, 4, 2, 0, 0]);
-    let store = Redb::open(&path).unwrap();
-    assert_eq!(store.remove_tagged("c").await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -488,44 +422,10 @@ async fn scanning_lists_every_entry_once_and_passes_over_damage() {
     assert!(error.to_string().contains(&key(350).to_string()), "{error}");
 }
 
-#[tokio::test]
-async fn writes_that_arrive_together_are_all_there() {
-    let store = Redb::temporary().unwrap();
-    let writes = (0..500).map(|number| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            put(&store, key(number % 250), head(), body(number, 3_000)).await.unwrap();
-            assert!(get(&store, key(number % 250)).await.is_some());
-        })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        write.await.unwrap();
-    }
-    assert_eq!(store.len().await.unwrap(), 250);
-}
-
 #[test]
 fn outside_of_a_runtime_it_works_as_well() {
     let store = Redb::temporary().unwrap();
     futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn reads_in_place_find_the_same() {
-    let (_directory, path) = place();
-    let store = Redb::builder(&path).reads(Reads::InPlace).open().unwrap();
-    for (number, len) in [(1, 100), (2, 700_000)] {
-        put(&store, key(number), head(), body(number, len)).await.unwrap();
-        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len));
-    }
-}
-
-#[tokio::test]
-async fn with_every_commit_synced_it_works_as_well() {
-    let (_directory, path) = place();
-    let store = Redb::builder(&path).durability(Durability::EachCommit).open().unwrap();
-    put(&store, key(1), head(), body(1, 700_000)).await.unwrap();
-    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 700_000));
 }
 
 #[test]
@@ -697,57 +597,10 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
 // ===== expiry and eviction =====
 
 #[tokio::test]
-async fn expired_and_tagged_entries_are_removed_by_the_thousand() {
-    let store = Redb::temporary().unwrap();
-    let puts = (0..2_500).map(|number| {
-        let store = store.clone();
-        async move {
-            let head = tagged(&["all"], Some(if number < 2_300 { number } else { 10_000 }));
-            put(&store, key(number), head, body(number, 10)).await.unwrap();
-        }
-    });
-    futures_util::future::join_all(puts).await;
-    assert_eq!(store.remove_expired(Timestamp::from_millis(2_200)).await.unwrap(), 2_201);
-    assert_eq!(store.len().await.unwrap(), 299);
-    assert_eq!(store.remove_tagged("none").await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("all").await.unwrap(), 299);
-    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
-}
-
-#[tokio::test]
 async fn a_crawl_passes_through_the_window_and_what_was_read_stays() {
     let (_directory, path) = place();
     let store = Redb::builder(&path).max_bytes(200_000).open().unwrap();
-    let has = async |number| get(&store, key(number)).await.is_some();
-    for number in 0..18 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    assert_eq!(store.len().await.unwrap(), 18);
-    for number in 100..200 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    assert!(store.size_bytes().await.unwrap() <= 200_000);
-    for number in [0, 3, 10, 199] {
-        assert!(has(number).await, "{number}");
-    }
-    assert!(!has(150).await);
-
-    // What comes back, or is read while it is new, stays. Others go, those that were read last.
-    for number in 150..160 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    for number in 200..220 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-        assert!(has(number).await);
-    }
-    assert!(store.size_bytes().await.unwrap() <= 200_000);
-    assert!(has(219).await && has(210).await && !has(5).await);
-
-    let len = store.len().await.unwrap();
-    // All take the same, so that what has gone is known by what is left.
-    let (evicted, size) = (store.evicted(), store.size_bytes().await.unwrap());
-    assert_eq!(evicted.entries, 18 + 100 + 10 + 20 - len);
-    assert_eq!(evicted.bytes, evicted.entries * (size / len));
+    let len = twins::a_crawl_passes_through_the_window(&store, || store.evicted()).await;
     store.close().await.unwrap();
     assert_eq!(rows(&path), [len, 0, 0, 0, len, 0, 0]);
 }
@@ -767,27 +620,7 @@ async fn entries_that_were_all_read_are_evicted_all_the_same() {
 async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
     let (_directory, path) = place();
     let store = Redb::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
-    for number in 0..30 {
-        put(&store, key(number), head(), body(number, 20_000)).await.unwrap();
-    }
-    put(&store, key(100), head(), body(100, 2 * MIB + MIB / 2)).await.unwrap();
-    assert!(store.size_bytes().await.unwrap() <= 3 * MIB as u64);
-    assert_eq!(get(&store, key(100)).await.unwrap(), body(100, 2 * MIB + MIB / 2));
-    assert!(store.len().await.unwrap() > 20);
-
-    let error = put(&store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // By its head alone as well.
-    let parts = Response::builder()
-        .header("x-long", vec![b'a'; 4 * MIB].as_slice())
-        .body(())
-        .unwrap()
-        .into_parts();
-    let long = Head::new(Method::GET, "/", parts.0, Timestamp::MIN);
-    let error = put(&store, key(102), long, body(102, 300_000)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge);
-    assert!(get(&store, key(100)).await.is_some());
-    let len = store.len().await.unwrap();
+    let len = twins::large_bodies_make_room_by_their_size(&store).await;
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [len, 21, 0, 0, len, 0, 0]);
 }
@@ -918,17 +751,7 @@ async fn two_processes_do_ten_thousand_operations_each() {
     }
     let (_directory, path) = place();
     let store = shared(&path).open().unwrap();
-    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
-    mixed(&store, 1, 300_000, Timestamp::from_millis(1_000)).await;
-    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
-    assert!(status.success());
-    let entries = store.len().await.unwrap();
-    assert_eq!(store.scan().count().await as u64, entries);
-    let mut removed = store.remove_tagged("updated").await.unwrap();
-    for tag in 0..20 {
-        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
-    }
-    assert_eq!(removed, entries, "the indexes know of every entry");
+    twins::two_processes_do_ten_thousand_operations_each(name, &path, &store).await;
     store.close().await.unwrap();
 }
 
@@ -975,41 +798,13 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
     let name = "a_full_disk_is_an_error_and_room_is_used_again";
     if let Some(path) = child_path() {
         let store = Redb::open(path).unwrap();
-        put(&store, key(0), head(), body(0, 100_000)).await.unwrap();
-        let mut number = 0;
-        let error = loop {
-            number += 1;
-            assert!(number < 1_000, "the limit was never met");
-            if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
-        assert!(error.to_string().contains("make room"), "{error}");
-        // What failed is not there, and nothing is there in part.
-        assert_eq!(get(&store, key(number)).await, None);
-        for item in store.scan().collect::<Vec<_>>().await {
-            let key = item.unwrap().key;
-            assert!(get(&store, key).await.is_some());
-        }
-        // Still full.
-        let error = put(&store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
-
-        let pid = std::process::id().to_string();
-        let raised =
-            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
-        assert!(raised.success());
-        for number in 2_000..2_100 {
-            put(&store, key(number), head(), body(number, 200_000)).await.unwrap();
-        }
-        assert_eq!(get(&store, key(2_050)).await.unwrap(), body(2_050, 200_000));
+        limits::a_full_disk_is_an_error_and_room_is_used_again(&store).await;
         store.close().await.unwrap();
         println!("survived");
         return;
     }
     let (_directory, path) = place();
-    survives_on_8_mib(name, &path);
+    limits::survives_on_8_mib(name, &path);
     let store = Redb::open(&path).unwrap();
     assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
 }
@@ -1063,22 +858,7 @@ async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full()
         return;
     }
     let (_directory, path) = place();
-    survives_on_8_mib(name, &path);
-}
-
-/// Runs this test in a process that may not write beyond the first 8 MiB of a file.
-#[cfg(target_os = "linux")]
-fn survives_on_8_mib(name: &str, path: &Path) {
-    // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture"])
-        .arg(env::current_exe().unwrap())
-        .arg(name)
-        .env(CHILD, path)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    limits::survives_on_8_mib(name, &path);
 }
 
 #[cfg(target_os = "linux")]
@@ -1086,31 +866,10 @@ fn survives_on_8_mib(name: &str, path: &Path) {
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
     if let Some(path) = child_path() {
-        let store = Redb::open(path).unwrap();
-        let before = peak();
-        let block = body(1, MIB);
-        let mut writer = store.put(&key(1), head()).await.unwrap();
-        for _ in 0..256 {
-            // A memory of its own each time, as from a socket.
-            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
-        }
-        writer.finish(None).await.unwrap();
-        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
-        let mut len = 0;
-        while let Some(chunk) = body.chunk().await {
-            len += chunk.unwrap().len();
-        }
-        assert_eq!(len, 256 * MIB);
-        let grown = peak() - before;
-        println!("grown by {} KiB", grown / 1_024);
-        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
-        return;
+        return limits::a_large_body_passes_through_little_memory(&Redb::open(path).unwrap()).await;
     }
     let (_directory, path) = place();
-    let output = child(name, &path).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("grown by"), "{text}");
-    println!("{text}");
+    limits::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1136,21 +895,5 @@ async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_that_nobody_polls_hold_no_other_up() {
-    let store = Redb::temporary().unwrap();
-    let mut stalled = Vec::new();
-    for number in 0..64 {
-        let store = store.clone();
-        let mut writing = Box::pin(async move {
-            let mut writer = store.put(&key(number), head()).await.unwrap();
-            for _ in 0..1_000 {
-                writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
-            }
-        });
-        // Polled until it waits for room once, and then never again.
-        std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
-        stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
-    }
-    put(&store, key(1_000), head(), body(1, 32 * MIB)).await.unwrap();
-    assert!(store.get(&key(1_000)).await.unwrap().is_some());
-    store.clear().await.unwrap();
+    twins::writers_that_nobody_polls_hold_no_other_up(&Redb::temporary().unwrap()).await;
 }

@@ -88,6 +88,18 @@ impl Error {
         self
     }
 
+    /// The sentence, with those of all sources.
+    pub(crate) fn message(&self) -> String {
+        let sources = std::iter::successors(self.source(), |error| (*error).source());
+        sources.fold(self.message.clone(), |message, source| format!("{message}: {source}"))
+    }
+
+    /// The same error for another caller, with its sources in the sentence: they cannot be cloned.
+    #[cfg(any(feature = "redb", feature = "sqlite"))]
+    pub(crate) fn repeat(&self) -> Self {
+        Self::new(self.kind, self.store, self.message())
+    }
+
     /// What the error means for the caller.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -113,15 +125,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.store, self.message)?;
         if f.alternate() {
-            let mut source = self.source();
-            while let Some(error) = source {
-                write!(f, ": {error}")?;
-                source = error.source();
-            }
+            write!(f, "{}: {}", self.store, self.message())
+        } else {
+            write!(f, "{}: {}", self.store, self.message)
         }
-        Ok(())
     }
 }
 

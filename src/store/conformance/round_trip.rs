@@ -118,8 +118,9 @@ fn many_lines() -> HeaderMap {
 /// which stores change how they keep a body.
 pub async fn bodies_of_every_length_come_back<S: Store>(store: &S) {
     const KIB: u64 = 1 << 10;
-    let edges = [4 * KIB, 32 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB];
-    let around = edges.into_iter().flat_map(|edge| [edge - 1, edge, edge + 1]);
+    let chunks = [128 * KIB - 64, 128 * KIB];
+    let edges = [4 * KIB, 32 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB].into_iter().chain(chunks);
+    let around = edges.flat_map(|edge| [edge - 1, edge, edge + 1]);
     for len in [0, 1, 2, 1_000].into_iter().chain(around) {
         for chunk in [usize::MAX, 64 << 10, 1_009] {
             let key = key(format!("{len} in chunks of {chunk}"));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::store::{Error, ErrorKind};
+use crate::store::{Error, ErrorKind, Result};
 
 /// What an I/O error means for the caller.
 pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
@@ -13,6 +13,15 @@ pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,
     }
+}
+
+/// Refuses a limit of no bytes.
+pub(in crate::store) fn check_max_bytes(store: &'static str, max_bytes: u64) -> Result<()> {
+    if max_bytes > 0 {
+        return Ok(());
+    }
+    let message = "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing";
+    Err(Error::new(ErrorKind::Invalid, store, message))
 }
 
 /// The error for an entry that takes more than the whole store may.

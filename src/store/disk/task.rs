@@ -1,75 +1,48 @@
-//! Runs reads that may wait for the disk: on tokio's blocking threads, on a thread of the store, or
-//! in place.
+//! Runs work that may wait for the disk: on tokio's blocking threads, or in place.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::{future::ready, pin::Pin};
 
-use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinError};
 
 use crate::store::{Error, ErrorKind, Result};
 
 /// Work that runs elsewhere, or its result.
-pub(in crate::store) struct Task<T> {
-    /// The name of the store, for errors.
-    store: &'static str,
-    state: State<T>,
-}
+pub(in crate::store) type Task<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-enum State<T> {
-    Running(JoinHandle<Result<T>>),
-    Queued(oneshot::Receiver<Result<T>>),
-    Done(Option<Result<T>>),
-}
-
-/// Runs `work` on a blocking thread. Outside of a tokio runtime, runs it in place.
+/// Begins `work` on a blocking thread. Outside of a tokio runtime, does it in place.
 pub(in crate::store) fn off<T: Send + 'static>(
     store: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Task<T> {
-    match Handle::try_current() {
-        Ok(runtime) => Task { store, state: State::Running(runtime.spawn_blocking(work)) },
-        Err(_) => here(store, work),
+    let Ok(runtime) = Handle::try_current() else { return here(work) };
+    let task = runtime.spawn_blocking(work);
+    Box::pin(async move { task.await.unwrap_or_else(|error| Err(lost(store, error))) })
+}
+
+/// Does `work` in place.
+pub(in crate::store) fn here<T: Send + 'static>(work: impl FnOnce() -> Result<T>) -> Task<T> {
+    Box::pin(ready(work()))
+}
+
+fn lost(store: &'static str, error: JoinError) -> Error {
+    if error.is_panic() {
+        return panicked(store).with_source(error);
+    }
+    let message = "the tokio runtime shut down during work on the disk";
+    Error::new(ErrorKind::Unavailable, store, message).with_source(error)
+}
+
+pub(super) fn panicked(store: &'static str) -> Error {
+    Error::new(ErrorKind::Other, store, "a panic during work on the disk")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_from_the_end_of_the_runtime() {
+        let error = off::<()>("files", || panic!("on purpose")).await.unwrap_err();
+        assert_eq!(error.to_string(), "files: a panic during work on the disk");
     }
 }
-
-/// Runs `work` in place.
-pub(in crate::store) fn here<T>(store: &'static str, work: impl FnOnce() -> Result<T>) -> Task<T> {
-    Task { store, state: State::Done(Some(work())) }
-}
-
-/// The result of work that a thread of the store runs.
-pub(in crate::store) fn queued<T>(
-    store: &'static str,
-    result: oneshot::Receiver<Result<T>>,
-) -> Task<T> {
-    Task { store, state: State::Queued(result) }
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let store = self.store;
-        let lost = |message: &str| Error::new(ErrorKind::Unavailable, store, message);
-        match &mut self.state {
-            State::Running(task) => {
-                Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
-                    let lost = lost("the tokio runtime shut down during a read");
-                    Err(lost.with_source(error))
-                }))
-            }
-            State::Queued(task) => Poll::Ready(
-                ready!(Pin::new(task).poll(cx))
-                    .unwrap_or_else(|_| Err(lost("a read ended without a result"))),
-            ),
-            State::Done(result) => Poll::Ready(
-                result.take().unwrap_or_else(|| Err(lost("a finished read was polled again"))),
-            ),
-        }
-    }
-}
-
-// Nothing in it is pinned: the result is returned by value.
-impl<T> Unpin for Task<T> {}

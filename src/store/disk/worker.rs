@@ -1,13 +1,14 @@
 //! A thread of the store that reads or writes.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{OnceLock, mpsc},
     thread,
 };
 
 use tokio::sync::oneshot;
 
-use super::task::{Task, queued};
+use super::task::{Task, panicked};
 use crate::store::Result;
 
 /// A thread that does one job after the other, in the order in which they were given. It starts
@@ -40,7 +41,8 @@ impl Worker {
             },
             None => job(),
         }
-        queued(self.store, task)
+        let store = self.store;
+        Box::pin(async move { task.await.unwrap_or_else(|_| Err(panicked(store))) })
     }
 }
 
@@ -48,6 +50,22 @@ impl Worker {
 fn start(store: &'static str, name: &'static str) -> Option<mpsc::Sender<Job>> {
     let (jobs, queue) = mpsc::channel::<Job>();
     let builder = thread::Builder::new().name(format!("larder-{store}-{name}"));
-    let thread = builder.spawn(move || queue.into_iter().for_each(|job| job()));
+    // A panic ends its job alone.
+    let run = |job| drop(catch_unwind(AssertUnwindSafe(job)));
+    let thread = builder.spawn(move || queue.into_iter().for_each(run));
     thread.is_ok().then_some(jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_thread_survives_a_panic() {
+        let worker = Worker::new("files", "test");
+        let error = worker.run::<()>(|| panic!("on purpose")).await.unwrap_err();
+        assert_eq!(error.to_string(), "files: a panic during work on the disk");
+        let name = worker.run(|| Ok(thread::current().name().map(str::to_owned))).await;
+        assert_eq!(name.unwrap().as_deref(), Some("larder-files-test"));
+    }
 }

@@ -1,14 +1,44 @@
-//! What the writer thread is asked to do.
+//! What the writer thread is asked to do: the commands in its queue, each with a channel for its
+//! reply.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::{
-    Failure,
     database::{Entry, Purge},
+    write_budget::Permit,
 };
-use crate::{Key, entry::Head, store::Version};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, Result, Version},
+};
+
+/// How many bytes may wait for the writer thread or be in its transaction. Callers with more wait.
+pub(super) const QUEUE: usize = 2 << 20;
+
+/// The minimum that a command counts for, which bounds the number of commands.
+pub(super) const COMMAND: usize = 512;
+
+/// The channel for the reply to a command, if somebody waits for it.
+pub(super) type Reply = Option<oneshot::Sender<Result<u64>>>;
+
+/// A command with the channel for its reply.
+pub(super) struct Envelope {
+    pub(super) command: Command,
+    pub(super) reply: Reply,
+    /// Returned to the budget when the command has been carried out.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Envelope {
+    /// Creates a command that nobody waits for.
+    pub(super) fn new(command: Command) -> Self {
+        Self { command, reply: None, permit: None }
+    }
+}
 
 /// A command for the writer thread.
 pub(super) enum Command {
@@ -36,17 +66,11 @@ pub(super) enum Command {
         key: Key,
         seen: Option<Version>,
     },
-    Purge(Purge),
-    Clear,
-    /// Makes the file as small as possible.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
-    Vacuum,
+    Job(JobKind),
     /// Replies when all earlier commands are committed.
     Settle,
     /// Replies when all earlier commands are synced.
     Flush,
-    /// A body that could not be collected because of a reader can be collected now.
-    Collect,
     /// A reader found that the database needs recovery.
     Recover,
     /// The last command. `has_time` is whether its caller waits for it.
@@ -55,11 +79,21 @@ pub(super) enum Command {
     },
 }
 
+/// Work that may take several transactions.
+#[derive(Clone)]
+pub(super) enum JobKind {
+    Purge(Purge),
+    Clear,
+    /// Makes the file as small as possible.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
+    Vacuum,
+}
+
 /// A body that is being written, as its writer and the thread know it.
 pub(super) struct Incoming {
     pub(super) token: u64,
     /// Why it cannot be finished any more.
-    pub(super) failed: OnceLock<Failure>,
+    pub(super) failed: OnceLock<Error>,
 }
 
 impl Command {
@@ -75,7 +109,7 @@ impl Command {
 
 impl Incoming {
     /// Only the first reason counts.
-    pub(super) fn fail(&self, why: Failure) {
-        drop(self.failed.set(why));
+    pub(super) fn fail(&self, why: &Error) {
+        drop(self.failed.set(why.repeat()));
     }
 }

@@ -14,11 +14,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Failure, Found, Leases};
+use super::Leases;
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Result, Scanned, Version, disk::Page},
+    store::{Error, ErrorKind, Result, Scanned, Version, disk::Page},
     time::Timestamp,
 };
 
@@ -26,8 +26,17 @@ use crate::{
 /// refused.
 pub(in crate::store) type Outcome = Result<u64>;
 
-/// A lookup: what was found, with the rest of a large body to be read.
-pub(in crate::store) type Lookup<D> = Option<Found<Box<<D as Database>::Chunks>>>;
+/// An entry that was found, with the beginning of its body.
+pub(in crate::store) struct Found<R> {
+    pub(in crate::store) head: Arc<Head>,
+    pub(in crate::store) version: Version,
+    /// The body, or its first chunk if there is a rest.
+    pub(in crate::store) first: Bytes,
+    pub(in crate::store) rest: Option<R>,
+}
+
+/// What a lookup has found.
+pub(in crate::store) type Lookup<D> = Option<Found<Box<<D as Read>::Chunks>>>;
 
 /// An entry that is ready to be written.
 #[derive(Clone, Debug)]
@@ -45,6 +54,18 @@ pub(in crate::store) enum Body {
     Inline(Bytes),
     /// The last chunk comes with the entry, and the others before it.
     Chunks { last: u32, tail: Bytes },
+}
+
+/// The number of chunks of `chunk` bytes in a body of `len` bytes.
+pub(in crate::store) fn chunk_count(len: u64, chunk: usize) -> u64 {
+    len.div_ceil(chunk as u64)
+}
+
+/// The length of chunk `index` of such a body.
+pub(in crate::store) fn chunk_len(len: u64, index: u32, chunk: usize) -> usize {
+    let left = len.saturating_sub(u64::from(index) * chunk as u64);
+    // At most `chunk`, so it fits.
+    left.min(chunk as u64) as usize
 }
 
 /// Which entries to remove, by an index.
@@ -111,34 +132,12 @@ pub(in crate::store) struct QueueState {
     pub(in crate::store) window: u64,
 }
 
-/// A database in one file.
-pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
-    /// The name of the store, for errors.
-    const STORE: &'static str;
-    /// The bytes of a body in one chunk.
-    const CHUNK: usize;
-    /// How many bytes may be written without a sync.
-    const UNSYNCED: usize;
-    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
-    /// page that it replaces, if that cannot be reused before the next sync.
-    const REPLACED: usize;
-    /// How long the log is kept beside the file, if every commit is synced already.
-    const LEISURE: Option<Duration>;
-    /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
-    const LOSES_UNSYNCED: bool;
-
-    /// An error that ends a transaction.
-    type Fault;
+/// What is read from a database, on any thread.
+pub(in crate::store) trait Read {
     /// The chunks of a body that are still to be read.
     type Chunks: Send + 'static;
     /// Where a listing continues. The default is its beginning.
     type Cursor: Clone + Default + Send + Unpin + 'static;
-    /// What the writer thread alone has.
-    type Connection: Send + 'static;
-    /// A write transaction.
-    type Transaction<'t>: Transaction<Fault = Self::Fault>;
-
-    // ----- reads, on any thread -----
 
     /// Looks an entry up. `leases` keep its body while it is read.
     fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>>;
@@ -158,34 +157,48 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// The number of entries.
     fn len(&self) -> Result<u64>;
 
-    /// The bytes of all entries, as [`cost`](Self::cost) counts them.
+    /// The bytes of all entries, as [`cost`](Database::cost) counts them.
     fn size(&self) -> Result<u64>;
+}
 
-    /// Refuses work on a closed file.
-    fn check_open(&self) -> Result<()>;
+/// A database in one file.
+pub(in crate::store) trait Database: Read + Send + Sync + Sized + 'static {
+    /// The name of the store, for errors.
+    const STORE: &'static str;
+    /// The bytes of a body in one chunk.
+    const CHUNK: usize;
+    /// How many bytes may be written without a sync.
+    const UNSYNCED: usize;
+    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
+    /// page that it replaces, if that cannot be reused before the next sync.
+    const REPLACED: usize;
+    /// How long the log is kept beside the file, if every commit is synced already.
+    const LEISURE: Option<Duration>;
+    /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
+    const LOSES_UNSYNCED: bool;
+
+    /// An error that ends a transaction.
+    type Fault;
+    /// What the writer thread alone has.
+    type Connection: Send + 'static;
+    /// A write transaction.
+    type Transaction<'t>: Transaction<Fault = Self::Fault>;
 
     /// Whether only [`recover`](Self::recover) makes the database work again.
     fn needs_recovery(&self) -> bool {
         false
     }
 
-    /// Runs `work`, and catches a panic of the database.
-    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-        catch_unwind(AssertUnwindSafe(work))
+    /// Runs `work`, and turns a panic inside the database into an error.
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let panicked = || Error::new(ErrorKind::Other, Self::STORE, "a panic in the database");
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()))
     }
-
-    /// A panic inside the database, as an error.
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error;
-
-    // ----- what entries cost -----
 
     /// How many bytes an entry counts for.
     fn cost(entry: &Entry) -> u64;
 
-    /// How many bytes a body of this length counts for, without its head.
-    fn body_cost(len: u64) -> u64;
-
-    // ----- writes, on the writer thread -----
+    // ----- work of the writer thread -----
 
     /// Runs `work` in one transaction and commits it. Returns whether anything was changed. After
     /// an error, nothing of the transaction remains. With `is_synced`, the commit is synced.
@@ -206,7 +219,7 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     fn sync(&self, connection: &mut Self::Connection) -> Result<Option<Duration>>;
 
     /// Makes the database work again after a failed transaction or sync.
-    fn recover(&self, connection: &mut Self::Connection, why: &Failure) -> Recovery;
+    fn recover(&self, connection: &mut Self::Connection, why: &Error) -> Recovery;
 
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}
@@ -313,5 +326,19 @@ pub(in crate::store) trait Transaction {
     /// Makes the file smaller if much of it is unused. Returns whether more is to be done.
     fn give_back(&mut self) -> Result<bool, Self::Fault> {
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_chunk_has_the_rest() {
+        for (len, count, last) in [(1, 1, 1), (10, 1, 10), (11, 2, 1), (29, 3, 9)] {
+            assert_eq!(chunk_count(len, 10), count, "{len}");
+            assert_eq!(chunk_len(len, count as u32 - 1, 10), last, "{len}");
+        }
+        assert_eq!(chunk_len(5, 1, 10), 0);
     }
 }

@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 use super::{
     Reads,
-    command::Command,
-    database::{Database, Lookup, Purge, key_start},
+    command::{Command, JobKind},
+    database::{Database, Lookup, Purge, Read, key_start},
     incoming::{Writer, check_tags},
     inner::Inner,
-    lookup::lookup,
     overlay::Look,
+    read_mode::{Place, Trial},
     shared::{Settings, Shared},
     writer::Thread,
 };
@@ -27,14 +27,14 @@ use crate::{
     Key,
     entry::Head,
     store::{
-        Error, ErrorKind, Evicted, Hit, Result, Scanned, Version,
+        Error, ErrorKind, Evicted, Hit, Result, Scanned, StoredBody, Version,
         disk::{Page, ReadAhead, Task, Worker, here, off},
     },
     time::Timestamp,
 };
 
 /// A read of the next few chunks of a body.
-type ChunksTask<D> = Task<Page<Box<<D as Database>::Chunks>, Bytes>>;
+type ChunksTask<D> = Task<Page<Box<<D as Read>::Chunks>, Bytes>>;
 
 /// A handle to an open store.
 pub(in crate::store) struct Engine<D: Database> {
@@ -105,9 +105,7 @@ impl<D: Database> Engine<D> {
                 Look::Hidden => return Ok(None),
                 Look::InFile(seen) => seen,
             };
-            let try_read = |shared: &Shared<D>| shared.db.try_get(&key, &shared.leases);
-            let read = move |shared: &Shared<D>| shared.db.get(&key, &shared.leases);
-            let found: Lookup<D> = lookup(shared, self.off_thread, try_read, read).await?;
+            let found = self.lookup(key).await?;
             if !shared.overlay.is_current(&seen) {
                 continue;
             }
@@ -116,8 +114,43 @@ impl<D: Database> Engine<D> {
                 return Ok(None);
             }
             shared.visited.add(key_start(&key));
-            return Ok(Some(found.into_hit(|| self.read_chunks())));
+            let body = match found.rest {
+                None => found.first.into(),
+                Some(rest) => StoredBody::from_stream(
+                    found.head.body_len(),
+                    ReadAhead::new([Ok(found.first)].into(), rest, self.read_chunks()),
+                ),
+            };
+            return Ok(Some(Hit::new(found.head, found.version, body)));
         }
+    }
+
+    /// Looks an entry up in the file, where the [`ReadMode`](super::ReadMode) says. Outside of a
+    /// tokio runtime, on the calling thread.
+    async fn lookup(&self, key: Key) -> Result<Lookup<D>> {
+        let shared = self.shared();
+        let mode = &shared.settings.reads;
+        let mut place = if self.off_thread { Place::OFF } else { mode.place() };
+        if place.is_here {
+            let (began, seen) = (mode.begin(), shared.recoveries());
+            let result = shared.read(|shared| shared.db.try_get(&key, &shared.leases)).transpose();
+            // Another thread can wait for a lock, and for the recovery of the database.
+            let result = result.filter(|result| result.is_ok() || !shared.may_be_recovered(seen));
+            if let Some(began) = began {
+                let is_learnt = mode.learn_here(began, result.is_some(), place.is_trial);
+                place.is_trial &= !is_learnt;
+            }
+            if let Some(result) = result {
+                return result;
+            }
+        }
+        let trial = place.is_trial.then(|| Trial::new(mode.clone()));
+        let shared = shared.clone();
+        off(D::STORE, move || {
+            let _trial = trial.map(Trial::begun);
+            shared.read_patiently(|shared| shared.db.get(&key, &shared.leases))
+        })
+        .await
     }
 
     /// Reads the chunks of bodies, on the thread that reads large bodies or in place.
@@ -133,7 +166,7 @@ impl<D: Database> Engine<D> {
                 let (items, has_more) = shared.read_patiently(read)?;
                 Ok((has_more.then_some(rest), items))
             };
-            if in_place { here(D::STORE, read) } else { inner.reader.run(read) }
+            if in_place { here(read) } else { inner.reader.run(read) }
         }
     }
 
@@ -180,7 +213,9 @@ impl<D: Database> Engine<D> {
     pub(in crate::store) async fn put(&self, key: &Key, head: Head) -> Result<Writer<D>> {
         check_tags(D::STORE, &head)?;
         self.shared().check_writable()?;
-        self.shared().db.check_open()?;
+        if self.shared().overlay.is_closed() {
+            return Err(self.shared().closed());
+        }
         Ok(Writer::new(self.inner.clone(), *key, head))
     }
 
@@ -204,20 +239,20 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.ask(Command::Purge(Purge::Expired(now)), 0).await
+        self.ask(Command::Job(JobKind::Purge(Purge::Expired(now))), 0).await
     }
 
     pub(in crate::store) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.ask(Command::Purge(Purge::Tagged(tag.into())), 0).await
+        self.ask(Command::Job(JobKind::Purge(Purge::Tagged(tag.into()))), 0).await
     }
 
     pub(in crate::store) async fn clear(&self) -> Result<()> {
-        self.ask(Command::Clear, 0).await.map(drop)
+        self.ask(Command::Job(JobKind::Clear), 0).await.map(drop)
     }
 
     #[cfg(feature = "sqlite")]
     pub(in crate::store) async fn vacuum(&self) -> Result<u64> {
-        self.ask(Command::Vacuum, 0).await
+        self.ask(Command::Job(JobKind::Vacuum), 0).await
     }
 
     pub(in crate::store) async fn flush(&self) -> Result<()> {
@@ -228,7 +263,7 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn close(&self) -> Result<()> {
-        let Some(outcome) = self.shared().queue.send_now(Command::Close { has_time: true }) else {
+        let Some(outcome) = self.shared().send_now(Command::Close { has_time: true }) else {
             return Ok(());
         };
         // If another call closed the store first, the thread has ended without a reply to this one.
@@ -237,7 +272,7 @@ impl<D: Database> Engine<D> {
 
     async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
         self.shared().check_writable()?;
-        self.shared().queue.ask(command, bytes).await
+        self.shared().ask(command, bytes).await
     }
 }
 
@@ -264,21 +299,15 @@ impl<D: Database> Shared<D> {
         if self.overlay.hidden().is_none() {
             return self.read_patiently(|shared| shared.db.len());
         }
-        let (mut len, mut next) = (0, Some(D::Cursor::default()));
-        while let Some(from) = next {
-            let (rest, items) = self.list(from)?;
-            len += items.len() as u64;
-            next = rest;
-        }
-        Ok(len)
+        self.count(|_| true)
     }
 
     /// The number of such entries that readers see in the file, by reading all heads.
-    pub(super) fn count(&self, is_meant: impl Fn(&Scanned) -> bool) -> Result<u64> {
+    pub(super) fn count(&self, is_meant: impl Fn(&Result<Scanned>) -> bool) -> Result<u64> {
         let (mut count, mut next) = (0, Some(D::Cursor::default()));
         while let Some(from) = next {
             let (rest, items) = self.list(from)?;
-            count += items.iter().flatten().filter(|item| is_meant(item)).count() as u64;
+            count += items.iter().filter(|item| is_meant(item)).count() as u64;
             next = rest;
         }
         Ok(count)
@@ -286,7 +315,7 @@ impl<D: Database> Shared<D> {
 
     /// Waits on a blocking thread until the file has what is visible.
     fn settle_blocking(&self) {
-        if let Some(settled) = self.queue.send_now(Command::Settle) {
+        if let Some(settled) = self.send_now(Command::Settle) {
             drop(settled.blocking_recv());
         }
     }

@@ -1,51 +1,11 @@
-//! Errors of the engine, and failures that are reported later or more than once. An [`Error`]
-//! cannot be cloned.
+//! Errors of the engine.
 
 use std::path::Path;
 
-use crate::store::{Error, ErrorKind};
-
-/// What an [`Error`] said, with its sources in the message.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct Failure {
-    kind: ErrorKind,
-    store: &'static str,
-    message: String,
-}
-
-impl Failure {
-    pub(in crate::store) fn new(
-        kind: ErrorKind,
-        store: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { kind, store, message: message.into() }
-    }
-
-    pub(in crate::store) fn of(error: &Error) -> Self {
-        let text = format!("{error:#}");
-        let own = text.strip_prefix(error.store()).and_then(|text| text.strip_prefix(": "));
-        Self::new(error.kind(), error.store(), own.unwrap_or(&text))
-    }
-
-    pub(in crate::store) fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    pub(in crate::store) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(in crate::store) fn error(&self) -> Error {
-        Error::new(self.kind, self.store, self.message.clone())
-    }
-
-    /// The same failure, for a reader.
-    #[cfg(feature = "redb")]
-    pub(in crate::store) fn as_unavailable(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, self.store, self.message.clone())
-    }
-}
+use crate::{
+    Key,
+    store::{Error, ErrorKind},
+};
 
 /// The error for work on a closed file.
 pub(in crate::store) fn closed(store: &'static str, path: &Path) -> Error {
@@ -55,4 +15,10 @@ pub(in crate::store) fn closed(store: &'static str, path: &Path) -> Error {
 /// The error for the writer of a body that another process has abandoned.
 pub(in crate::store) fn abandoned(store: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, store, "another process removed the unfinished body")
+}
+
+/// The error for an entry with damaged bytes. `what` is wrong with it, such as `"a damaged head"`.
+pub(in crate::store) fn corrupt_entry(store: &'static str, key: &Key, what: &str) -> Error {
+    let message = format!("the entry of key {key} has {what}");
+    Error::new(ErrorKind::Corrupt, store, message).with_key(key)
 }

@@ -53,11 +53,10 @@ impl<D: Database> Writer<D> {
 
     fn check(&self) -> Result<()> {
         if let Some(failure) = self.body.as_ref().and_then(|body| body.failed.get()) {
-            return Err(failure.error());
+            return Err(failure.repeat());
         }
         // The head counts too; its size is known, and checked, at the end.
-        let bytes = D::body_cost(self.len());
-        self.check_size(bytes)
+        self.check_size(self.len())
     }
 
     fn check_size(&self, bytes: u64) -> Result<()> {
@@ -68,16 +67,16 @@ impl<D: Database> Writer<D> {
     /// Sends chunks until at most one is left: the last one goes with the entry. It can be
     /// cancelled anywhere and called again.
     async fn drain(&mut self) -> Result<()> {
-        let queue = &self.inner.shared.queue;
+        let shared = &self.inner.shared;
         while self.pieces.len() > D::CHUNK {
-            let permit = queue.permit(D::CHUNK).await;
+            let permit = shared.permit(D::CHUNK).await;
             let payload = self.pieces.take(D::CHUNK);
-            let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
+            let body = self.body.get_or_insert_with(|| shared.incoming());
             let command = Command::Chunk { body: body.clone(), index: self.index, payload };
-            queue.send(command, None, permit)?;
+            shared.send(command, None, permit)?;
             self.sent += D::CHUNK as u64;
             let next = self.index.checked_add(1);
-            self.index = next.ok_or_else(|| self.inner.shared.too_large(self.sent))?;
+            self.index = next.ok_or_else(|| shared.too_large(self.sent))?;
         }
         Ok(())
     }
@@ -111,7 +110,7 @@ impl<D: Database> Writer<D> {
         let entry = Entry { head, encoded, version: shared.next_version(), body };
         self.check_size(D::cost(&entry))?;
         let bytes = entry.encoded.len() + D::CHUNK.min(len as usize);
-        let permit = shared.queue.permit(bytes).await;
+        let permit = shared.permit(bytes).await;
         let key = self.key;
         if is_small && shared.settings.writes_behind() && !shared.overlay.is_failing() {
             let (head, version) = (entry.head.clone(), entry.version);
@@ -122,20 +121,20 @@ impl<D: Database> Writer<D> {
                 || shared.closed(),
                 |number| {
                     let command = Command::Put { key, entry, body: None, pending: Some(number) };
-                    shared.queue.send(command, None, permit)
+                    shared.send(command, None, permit)
                 },
             );
         }
         // From here on, the thread owns the body, whatever happens to the entry.
         let command = Command::Put { key, entry, body: self.body.take(), pending: None };
-        shared.queue.ask_with(command, permit).await.map(drop)
+        shared.ask_with(command, permit).await.map(drop)
     }
 }
 
 impl<D: Database> Drop for Writer<D> {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            self.inner.shared.queue.tell(Command::Abandon(body));
+            self.inner.shared.tell(Command::Abandon(body));
         }
     }
 }

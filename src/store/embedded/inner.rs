@@ -28,7 +28,7 @@ pub(super) struct Inner<D: Database> {
 impl<D: Database> Drop for Inner<D> {
     fn drop(&mut self) {
         // The thread syncs and closes first. `close` is for callers that want its result.
-        drop(self.shared.queue.send_now(Command::Close { has_time: false }));
+        drop(self.shared.send_now(Command::Close { has_time: false }));
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // A waker that the writer thread drops may own the last handle.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())

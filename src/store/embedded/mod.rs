@@ -3,10 +3,10 @@
 //! else is here:
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
-//! * `lookup`, `read_mode`, `found`: where reads run, and what they find; bodies are read some
-//!   chunks at a time;
-//! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
-//!   of commands;
+//! * `read_mode`: where lookups run;
+//! * `format`: which files are refused;
+//! * `incoming`, `command`, `write_budget`: the writer of an entry, and the bounded queue of
+//!   commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
 //!   recovery;
 //! * `overlay`, `hidden`: what readers see before it is committed, and what they do not see after a
@@ -35,15 +35,13 @@ mod durability;
 mod engine;
 mod evict;
 mod failure;
-mod found;
+mod format;
 mod ghost;
 mod hidden;
 mod incoming;
 mod inner;
 mod leases;
-mod lookup;
 mod overlay;
-mod queue;
 mod read_mode;
 mod shared;
 #[cfg(test)]
@@ -58,21 +56,21 @@ pub(super) use self::evict::ENTRIES;
 pub(super) use self::incoming::MAX_TAGS;
 #[cfg(feature = "sqlite")]
 pub(super) use self::writer::PATIENCE;
+use self::{
+    command::{COMMAND, Envelope, QUEUE, Reply},
+    visited::Visited,
+};
 pub(super) use self::{
     database::{
-        Body, Database, Entry, Garbage, KeyStart, Lookup, Outcome, Placed, Purge, QueueState,
-        Recovery, Step, Transaction, key_start,
+        Body, Database, Entry, Found, Garbage, KeyStart, Lookup, Outcome, Placed, Purge,
+        QueueState, Read, Recovery, Step, Transaction, chunk_count, chunk_len, key_start,
     },
     engine::Engine,
-    failure::{Failure, closed},
-    found::{Found, FoundBody},
+    failure::{closed, corrupt_entry},
+    format::{Content, not_ours},
     incoming::Writer,
     leases::{Lease, Leases},
     read_mode::ReadMode,
     shared::Settings,
 };
 pub use self::{durability::Durability, read_mode::Reads};
-use self::{
-    queue::{Envelope, QUEUE, Queue, Reply},
-    visited::Visited,
-};

@@ -140,6 +140,11 @@ impl Overlay {
 
     // ----- writers -----
 
+    /// Whether the file is closed, or about to be.
+    pub(super) fn is_closed(&self) -> bool {
+        self.read().is_closed
+    }
+
     /// Whether commits fail. Writes then wait for their commit.
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Acquire)

@@ -1,11 +1,13 @@
 //! Where lookups run: on the calling thread, or off it while the disk is slow.
 //!
-//! This file decides, and does no I/O. `lookup` reads where it says.
+//! This file decides, and does no I/O. The engine reads where it says.
 
 use std::{
     fmt,
-    ops::Deref,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,7 +16,8 @@ use std::{
 /// A *lookup* finds an entry and reads its head with a body of up to 32 KiB, or the first 128 KiB
 /// of a longer body. If the pages are in memory, that takes a few microseconds, and moving it to
 /// another thread takes many times as long. If the disk must deliver the pages, the thread waits
-/// for it.
+/// for it. A lookup that would wait for something else moves to another thread, and does not show
+/// whether the disk is fast.
 ///
 /// # What a runtime thread can be held up by
 ///
@@ -63,8 +66,9 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Decides where each read of one file runs, and learns from how long reads take.
 pub(in crate::store) struct ReadMode {
     setting: Reads,
-    /// A packed [`State`].
-    state: AtomicU64,
+    /// Reads run in place, and the last eight were fast. Such a read takes no lock.
+    is_calm: AtomicBool,
+    state: Mutex<State>,
     /// The time since some moment. It never goes back.
     now: Box<dyn Fn() -> Duration + Send + Sync>,
 }
@@ -88,15 +92,16 @@ enum State {
 
 /// Where one read runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// On the calling thread.
-    Here,
-    /// On the calling thread, as a trial.
-    TrialHere,
-    /// On another thread.
-    Off,
-    /// On another thread, as a trial.
-    TrialOff,
+pub(super) struct Place {
+    /// On the calling thread, and not on another one.
+    pub(super) is_here: bool,
+    /// The read shows whether the disk is fast again.
+    pub(super) is_trial: bool,
+}
+
+impl Place {
+    pub(super) const HERE: Self = Self { is_here: true, is_trial: false };
+    pub(super) const OFF: Self = Self { is_here: false, is_trial: false };
 }
 
 impl ReadMode {
@@ -109,50 +114,73 @@ impl ReadMode {
         setting: Reads,
         now: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        let state = State::InPlace { slow: 0 };
-        Self { setting, state: AtomicU64::new(state.pack()), now: Box::new(now) }
+        let (is_calm, state) = (AtomicBool::new(true), Mutex::new(State::CALM));
+        Self { setting, is_calm, state, now: Box::new(now) }
     }
 
     pub(in crate::store) fn setting(&self) -> Reads {
         self.setting
     }
 
-    /// Decides where the read that begins now runs. A trial must be [measured](Measured).
+    // Nothing panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
+    }
+
+    /// Decides where the read that begins now runs. The end of a trial must be
+    /// [learnt](Self::learn).
     pub(super) fn place(&self) -> Place {
         match self.setting {
-            Reads::InPlace => return Place::Here,
-            Reads::OffThread => return Place::Off,
+            Reads::InPlace => return Place::HERE,
+            Reads::OffThread => return Place::OFF,
+            Reads::Adaptive if self.is_calm() => return Place::HERE,
             Reads::Adaptive => {}
         }
-        let packed = self.state.load(Ordering::Relaxed);
-        let State::Away { until, has_stalled, is_tried: false } = State::unpack(packed) else {
-            return match State::unpack(packed) {
-                State::InPlace { .. } => Place::Here,
-                State::Away { .. } => Place::Off,
-            };
-        };
-        if (self.now)() < until {
-            return Place::Off;
-        }
-        let tried = State::Away { until, has_stalled, is_tried: true }.pack();
-        let swap = self.state.compare_exchange(packed, tried, Ordering::Relaxed, Ordering::Relaxed);
-        match (swap, has_stalled) {
-            (Ok(_), false) => Place::TrialHere,
-            (Ok(_), true) => Place::TrialOff,
-            // Another read is the trial.
-            (Err(_), _) => Place::Off,
+        match &mut *self.lock() {
+            State::InPlace { .. } => Place::HERE,
+            State::Away { until, has_stalled, is_tried }
+                if !*is_tried && (self.now)() >= *until =>
+            {
+                *is_tried = true;
+                Place { is_here: !*has_stalled, is_trial: true }
+            }
+            State::Away { .. } => Place::OFF,
         }
     }
 
-    fn learn(&self, took: Option<Duration>, now: Duration, is_trial: bool) {
-        let packed = self.state.load(Ordering::Relaxed);
+    /// The time at which a read begins, if it must be measured.
+    pub(super) fn begin(&self) -> Option<Duration> {
+        (self.setting == Reads::Adaptive).then(|| (self.now)())
+    }
+
+    /// Learns from a read on the calling thread that began at `began`, and ends now.
+    ///
+    /// If it would have had to wait, it `has_read` nothing. That says nothing of the disk, unless
+    /// it took long. Returns whether anything was learnt; if not, a trial must go on.
+    pub(super) fn learn_here(&self, began: Duration, has_read: bool, is_trial: bool) -> bool {
+        let took = (self.now)().saturating_sub(began);
+        let is_learnt = has_read || took > SLOW;
+        if is_learnt {
+            self.learn(Some(took), is_trial);
+        }
+        is_learnt
+    }
+
+    /// Learns from a read that took `took`, or that was given up before it began.
+    fn learn(&self, took: Option<Duration>, is_trial: bool) {
         let is_fast = took.is_some_and(|took| took <= SLOW);
         // The usual case writes nothing.
-        if is_fast && !is_trial && State::unpack(packed) == (State::InPlace { slow: 0 }) {
+        if is_fast && !is_trial && self.is_calm() {
             return;
         }
-        let next = |packed| Some(State::unpack(packed).after(took, now, is_trial).pack());
-        let _packed = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let now = (self.now)();
+        let mut state = self.lock();
+        *state = state.after(took, now, is_trial);
+        self.is_calm.store(*state == State::CALM, Ordering::Relaxed);
     }
 }
 
@@ -163,6 +191,8 @@ impl fmt::Debug for ReadMode {
 }
 
 impl State {
+    const CALM: Self = Self::InPlace { slow: 0 };
+
     /// The state after a read that took `took`, or that was given up before it began.
     fn after(self, took: Option<Duration>, now: Duration, is_trial: bool) -> Self {
         let is_slow = took.is_none_or(|took| took > SLOW);
@@ -170,7 +200,7 @@ impl State {
         let away = |has_stalled, is_tried| Self::Away { until: now + AWAY, has_stalled, is_tried };
         match self {
             Self::Away { .. } if is_trial && is_slow => away(is_stall, false),
-            Self::Away { .. } if is_trial => Self::InPlace { slow: 0 },
+            Self::Away { .. } if is_trial => Self::CALM,
             // It began in place before reads moved away.
             Self::Away { is_tried, .. } if is_stall => away(true, is_tried),
             Self::Away { .. } => self,
@@ -184,62 +214,35 @@ impl State {
             }
         }
     }
-
-    fn pack(self) -> u64 {
-        match self {
-            Self::InPlace { slow } => u64::from(slow) << 3,
-            Self::Away { until, has_stalled, is_tried } => {
-                // Enough for as long as any process lives.
-                let micros =
-                    u64::try_from(until.as_micros()).unwrap_or(u64::MAX).min(u64::MAX >> 3);
-                (micros << 3) | (u64::from(is_tried) << 2) | (u64::from(has_stalled) << 1) | 1
-            }
-        }
-    }
-
-    fn unpack(packed: u64) -> Self {
-        if packed & 1 == 0 {
-            return Self::InPlace { slow: (packed >> 3) as u8 };
-        }
-        Self::Away {
-            until: Duration::from_micros(packed >> 3),
-            has_stalled: packed & 2 != 0,
-            is_tried: packed & 4 != 0,
-        }
-    }
 }
 
-/// Measures one read, and reports it when it is dropped. A read that is given up before it
-/// has [begun](Self::begun) counts as a stall: nobody knows how long it would have taken.
-pub(super) struct Measured<M: Deref<Target = ReadMode>> {
-    mode: M,
-    is_trial: bool,
+/// A trial on another thread, which is learnt from when this is dropped. A trial that is given up
+/// before it has [begun](Self::begun) counts as a stall: nobody knows how long it would have taken.
+pub(super) struct Trial {
+    mode: Arc<ReadMode>,
     began: Option<Duration>,
 }
 
-impl<M: Deref<Target = ReadMode>> Measured<M> {
-    pub(super) fn new(mode: M, is_trial: bool) -> Self {
-        Self { mode, is_trial, began: None }
+impl Trial {
+    pub(super) fn new(mode: Arc<ReadMode>) -> Self {
+        Self { mode, began: None }
     }
 
     pub(super) fn begun(mut self) -> Self {
-        self.began = Some((self.mode.now)());
+        self.began = self.mode.begin();
         self
     }
 }
 
-impl<M: Deref<Target = ReadMode>> Drop for Measured<M> {
+impl Drop for Trial {
     fn drop(&mut self) {
-        let now = (self.mode.now)();
-        let took = self.began.map(|began| now.saturating_sub(began));
-        self.mode.learn(took, now, self.is_trial);
+        let took = self.began.map(|began| (self.mode.now)().saturating_sub(began));
+        self.mode.learn(took, true);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     /// Reads whose places are counted, at a time that the test sets.
@@ -252,6 +255,8 @@ mod tests {
 
     const FAST: Duration = Duration::from_micros(20);
     const MILLISECOND: Duration = Duration::from_millis(1);
+    const TRIAL_HERE: Place = Place { is_here: true, is_trial: true };
+    const TRIAL_OFF: Place = Place { is_here: false, is_trial: true };
 
     impl Fake {
         fn new(setting: Reads) -> Self {
@@ -265,24 +270,23 @@ mod tests {
             *self.time.lock().unwrap() += time;
         }
 
-        fn measured(&self, is_trial: bool) -> Measured<Arc<ReadMode>> {
-            Measured::new(self.mode.clone(), is_trial).begun()
+        fn began(&self) -> Duration {
+            *self.time.lock().unwrap()
+        }
+
+        fn end(&self, began: Duration, is_trial: bool) {
+            assert!(self.mode.learn_here(began, true, is_trial));
         }
 
         /// One read that takes `time`.
         fn read(&mut self, time: Duration) -> Place {
             let place = self.mode.place();
-            let measured = match place {
-                Place::Here => Some(self.measured(false)),
-                Place::TrialHere | Place::TrialOff => Some(self.measured(true)),
-                Place::Off => None,
-            };
-            match place {
-                Place::Here | Place::TrialHere => self.here += 1,
-                Place::Off | Place::TrialOff => self.off += 1,
-            }
+            *if place.is_here { &mut self.here } else { &mut self.off } += 1;
+            let began = self.began();
             self.pass(time);
-            drop(measured);
+            if place != Place::OFF {
+                self.end(began, place.is_trial);
+            }
             place
         }
 
@@ -292,19 +296,6 @@ mod tests {
                 self.read(time);
             }
             (self.here, self.off)
-        }
-    }
-
-    #[test]
-    fn states_survive_packing() {
-        let away = |until, has_stalled, is_tried| State::Away { until, has_stalled, is_tried };
-        for state in [
-            State::InPlace { slow: 0 },
-            State::InPlace { slow: 0xff },
-            away(Duration::ZERO, true, false),
-            away(Duration::from_micros(123_456_789), false, true),
-        ] {
-            assert_eq!(State::unpack(state.pack()), state);
         }
     }
 
@@ -335,7 +326,7 @@ mod tests {
         assert_eq!(fake.reads(1, 2 * MILLISECOND), (1, 0));
         assert_eq!(fake.reads(99, 10 * MILLISECOND), (0, 99));
         fake.pass(10 * MILLISECOND);
-        assert_eq!(fake.read(FAST), Place::TrialHere);
+        assert_eq!(fake.read(FAST), TRIAL_HERE);
         assert_eq!(fake.reads(1_000, FAST), (1_000, 0));
     }
 
@@ -345,7 +336,7 @@ mod tests {
         fake.reads(3, 2 * MILLISECOND);
         for _ in 0..10 {
             fake.pass(AWAY);
-            assert_eq!(fake.read(2 * MILLISECOND), Place::TrialHere);
+            assert_eq!(fake.read(2 * MILLISECOND), TRIAL_HERE);
             assert_eq!(fake.reads(99, 10 * MILLISECOND), (0, 99));
         }
     }
@@ -353,17 +344,17 @@ mod tests {
     #[test]
     fn a_stall_moves_reads_away_at_once_and_is_tried_off_the_calling_thread() {
         let mut fake = Fake::new(Reads::Adaptive);
-        assert_eq!(fake.read(101 * MILLISECOND), Place::Here);
-        assert_eq!(fake.read(FAST), Place::Off);
+        assert_eq!(fake.read(101 * MILLISECOND), Place::HERE);
+        assert_eq!(fake.read(FAST), Place::OFF);
         fake.pass(AWAY);
-        assert_eq!(fake.read(101 * MILLISECOND), Place::TrialOff);
-        assert_eq!(fake.read(FAST), Place::Off);
+        assert_eq!(fake.read(101 * MILLISECOND), TRIAL_OFF);
+        assert_eq!(fake.read(FAST), Place::OFF);
         fake.pass(AWAY);
         // Slow, but no stall: the next trial may run on the calling thread.
-        assert_eq!(fake.read(20 * MILLISECOND), Place::TrialOff);
+        assert_eq!(fake.read(20 * MILLISECOND), TRIAL_OFF);
         fake.pass(AWAY);
-        assert_eq!(fake.read(FAST), Place::TrialHere);
-        assert_eq!(fake.read(FAST), Place::Here);
+        assert_eq!(fake.read(FAST), TRIAL_HERE);
+        assert_eq!(fake.read(FAST), Place::HERE);
     }
 
     #[test]
@@ -371,18 +362,18 @@ mod tests {
         let mut fake = Fake::new(Reads::Adaptive);
         fake.reads(3, 2 * MILLISECOND);
         fake.pass(AWAY);
-        assert_eq!(fake.mode.place(), Place::TrialHere);
-        let trial = fake.measured(true);
+        assert_eq!(fake.mode.place(), TRIAL_HERE);
+        let trial = fake.began();
         for _ in 0..5 {
             fake.pass(AWAY);
-            assert_eq!(fake.read(FAST), Place::Off);
+            assert_eq!(fake.read(FAST), Place::OFF);
         }
-        drop(trial);
+        fake.end(trial, true);
         // It took five seconds.
-        assert_eq!(fake.read(FAST), Place::Off);
+        assert_eq!(fake.read(FAST), Place::OFF);
         fake.pass(AWAY);
-        assert_eq!(fake.read(FAST), Place::TrialOff);
-        assert_eq!(fake.read(FAST), Place::Here);
+        assert_eq!(fake.read(FAST), TRIAL_OFF);
+        assert_eq!(fake.read(FAST), Place::HERE);
     }
 
     #[test]
@@ -390,24 +381,24 @@ mod tests {
         let mut fake = Fake::new(Reads::Adaptive);
         fake.read(101 * MILLISECOND);
         fake.pass(AWAY);
-        assert_eq!(fake.mode.place(), Place::TrialOff);
-        drop(Measured::new(fake.mode.clone(), true));
-        assert_eq!(fake.read(FAST), Place::Off);
+        assert_eq!(fake.mode.place(), TRIAL_OFF);
+        drop(Trial::new(fake.mode.clone()));
+        assert_eq!(fake.read(FAST), Place::OFF);
         fake.pass(AWAY);
-        assert_eq!(fake.read(FAST), Place::TrialOff);
+        assert_eq!(fake.read(FAST), TRIAL_OFF);
     }
 
     #[test]
     fn a_read_that_stalls_while_others_are_away_already_counts_as_a_stall() {
         let mut fake = Fake::new(Reads::Adaptive);
-        let (late, later) = (fake.measured(false), fake.measured(false));
+        let began = fake.began();
         fake.reads(3, 2 * MILLISECOND);
         fake.pass(50 * MILLISECOND);
-        drop(late);
+        fake.end(began, false);
         fake.pass(50 * MILLISECOND);
-        drop(later);
+        fake.end(began, false);
         fake.pass(AWAY);
-        assert_eq!(fake.read(FAST), Place::TrialOff);
+        assert_eq!(fake.read(FAST), TRIAL_OFF);
     }
 
     #[test]

@@ -4,24 +4,30 @@ use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
-    Durability, Envelope, Leases, Queue, ReadMode, Visited,
+    COMMAND, Durability, Envelope, Leases, QUEUE, ReadMode, Reply, Visited,
     command::{Command, Incoming},
     database::Database,
     failure::closed,
     overlay::Overlay,
+    write_budget::{Permit, WriteBudget},
 };
 use crate::store::{Error, ErrorKind, Result, Version, disk::too_large, evictions::Evictions};
 
 /// How long a read waits for the recovery of the database.
 const RECOVERY: Duration = Duration::from_secs(3);
+/// How long it waits at a time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The settings that the engine needs.
 #[derive(Clone, Debug)]
@@ -58,31 +64,22 @@ pub(in crate::store) struct Shared<D: Database> {
     pub(super) unwritten: AtomicU64,
     pub(super) overlay: Overlay,
     pub(super) leases: Arc<Leases>,
-    pub(super) queue: Queue,
-    versions: Versions,
+    sender: mpsc::Sender<Envelope>,
+    budget: Arc<WriteBudget>,
     tokens: AtomicU64,
     /// The thread was told that the database needs recovery, and has not begun it.
     is_poked: AtomicBool,
     /// How often the thread has recovered the database.
     recoveries: AtomicU64,
     is_recovering: AtomicBool,
-    /// For readers that wait for a recovery.
-    waits: Mutex<()>,
-    recovered: Condvar,
-}
-
-/// Creates versions. They are random for each opening of the file: no other process creates the
-/// same ones, and none returns after a crash has undone its first use.
-struct Versions {
-    random: RandomState,
-    last: AtomicU64,
 }
 
 impl<D: Database> Shared<D> {
     pub(super) fn new(db: D, settings: Settings) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
-        let (queue, commands) = Queue::new(D::STORE, settings.path.clone());
-        let sender = queue.sender();
-        let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
+        let (sender, commands) = mpsc::channel();
+        let collector = sender.clone();
+        // A commit collects what it can.
+        let leases = Leases::new(move || drop(collector.send(Envelope::new(Command::Settle))));
         let shared = Self {
             db,
             settings,
@@ -91,21 +88,20 @@ impl<D: Database> Shared<D> {
             unwritten: AtomicU64::new(0),
             overlay: Overlay::default(),
             leases,
-            queue,
-            versions: Versions { random: RandomState::new(), last: AtomicU64::new(0) },
+            sender,
+            budget: WriteBudget::new(QUEUE),
             tokens: AtomicU64::new(0),
             is_poked: AtomicBool::new(false),
             recoveries: AtomicU64::new(0),
             is_recovering: AtomicBool::new(false),
-            waits: Mutex::new(()),
-            recovered: Condvar::new(),
         };
         (Arc::new(shared), commands)
     }
 
+    /// Creates a version. It is random: no other process creates the same one, and it does not
+    /// return after a crash has undone its first use.
     pub(super) fn next_version(&self) -> Version {
-        let number = self.versions.last.fetch_add(1, Ordering::Relaxed);
-        Version::new(self.versions.random.hash_one(number))
+        Version::new(RandomState::new().hash_one(()))
     }
 
     pub(super) fn incoming(&self) -> Arc<Incoming> {
@@ -132,16 +128,57 @@ impl<D: Database> Shared<D> {
         closed(D::STORE, &self.settings.path)
     }
 
+    // ----- commands for the writer thread -----
+
+    /// Sends a command that nobody waits for. If the thread has ended, there is nothing to do.
+    pub(super) fn tell(&self, command: Command) {
+        drop(self.sender.send(Envelope::new(command)));
+    }
+
+    /// Waits for a permit for a command that carries `bytes`.
+    pub(super) async fn permit(&self, bytes: usize) -> Permit {
+        self.budget.acquire(bytes.clamp(COMMAND, QUEUE)).await
+    }
+
+    /// Sends a command that has its permit.
+    pub(super) fn send(&self, command: Command, reply: Reply, permit: Permit) -> Result<()> {
+        self.sender
+            .send(Envelope { command, reply, permit: Some(permit) })
+            .map_err(|_| self.closed())
+    }
+
+    /// Sends a command and waits for its outcome.
+    pub(super) async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
+        let permit = self.permit(bytes).await;
+        self.ask_with(command, permit).await
+    }
+
+    /// Like [`ask`](Self::ask), for a command that has its permit.
+    pub(super) async fn ask_with(&self, command: Command, permit: Permit) -> Result<u64> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(command, Some(reply), permit)?;
+        outcome.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    /// Sends a command without waiting for a permit. Returns `None` if the thread has ended
+    /// already.
+    pub(super) fn send_now(&self, command: Command) -> Option<oneshot::Receiver<Result<u64>>> {
+        let (reply, outcome) = oneshot::channel();
+        let envelope = Envelope { command, reply: Some(reply), permit: None };
+        self.sender.send(envelope).is_ok().then_some(outcome)
+    }
+
+    // ----- reads, and the recovery of the database -----
+
     /// Runs a read, and turns a panic of the database into an error. If the database then needs
     /// recovery, tells the thread.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let result =
-            D::catch(|| read(self)).unwrap_or_else(|panic| Err(self.db.panicked(panic.as_ref())));
+        let result = self.db.guard(|| read(self));
         if result.is_err()
             && self.db.needs_recovery()
             && !self.is_poked.swap(true, Ordering::Relaxed)
         {
-            self.queue.tell(Command::Recover);
+            self.tell(Command::Recover);
         }
         result
     }
@@ -156,7 +193,9 @@ impl<D: Database> Shared<D> {
             if result.is_ok() || !self.may_be_recovered(seen) || begun.elapsed() >= RECOVERY {
                 return result;
             }
-            self.wait_for_recovery(seen);
+            while self.recoveries() == seen && begun.elapsed() < RECOVERY {
+                thread::sleep(PAUSE);
+            }
         }
     }
 
@@ -174,21 +213,12 @@ impl<D: Database> Shared<D> {
             || self.recoveries() != seen
     }
 
-    fn wait_for_recovery(&self, seen: u64) {
-        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |(): &mut ()| self.recoveries() == seen;
-        drop(self.recovered.wait_timeout_while(waits, RECOVERY, is_same));
-    }
-
     /// The thread recovers the database by `recover`, or tries to.
     pub(super) fn recovering<T>(&self, recover: impl FnOnce(&D) -> T) -> T {
         self.is_recovering.store(true, Ordering::Release);
         let result = recover(&self.db);
-        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         self.recoveries.fetch_add(1, Ordering::Release);
         self.is_recovering.store(false, Ordering::Release);
-        drop(waits);
-        self.recovered.notify_all();
         result
     }
 

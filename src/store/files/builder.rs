@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::fault::STORE;
-use crate::store::{Error, ErrorKind, Result};
+#[cfg(any(test, doc))]
+use crate::store::ErrorKind;
+use crate::store::{Result, disk::check_max_bytes};
 
 /// The settings of a [`Files`](super::Files) to be opened.
 /// [`Files::builder`](super::Files::builder) creates them.
@@ -49,14 +51,7 @@ impl Builder {
             let message = "the path of the folder is empty; name a folder, or `.` for this one";
             return Err(Error::new(ErrorKind::Invalid, STORE, message));
         }
-        if self.max_bytes == 0 {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                STORE,
-                "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
-            ));
-        }
-        Ok(())
+        check_max_bytes(STORE, self.max_bytes)
     }
 }
 

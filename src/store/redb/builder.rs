@@ -2,9 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{fault::STORE, open::Config};
+use super::fault::STORE;
+#[cfg(doc)]
+use crate::store::ErrorKind;
 use crate::store::{
-    Error, ErrorKind, Result,
+    Result,
+    disk::check_max_bytes,
     embedded::{Durability, ReadMode, Reads, Settings},
 };
 
@@ -13,19 +16,29 @@ use crate::store::{
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
-    path: PathBuf,
-    max_bytes: u64,
-    durability: Durability,
-    cache_bytes: usize,
-    multi_process: bool,
-    start_anew: bool,
-    read_only: bool,
+    config: Config,
     reads: Reads,
+}
+
+/// The settings of the database.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    /// The path as it was given, for errors.
+    pub(super) path: PathBuf,
+    /// The path of the file.
+    pub(super) file: PathBuf,
+    pub(super) max_bytes: u64,
+    pub(super) durability: Durability,
+    pub(super) cache_bytes: usize,
+    pub(super) multi_process: bool,
+    pub(super) start_anew: bool,
+    pub(super) read_only: bool,
 }
 
 impl Builder {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
+        let config = Config {
+            file: path.clone(),
             path,
             max_bytes: 4 << 30,
             durability: Durability::default(),
@@ -33,8 +46,8 @@ impl Builder {
             multi_process: false,
             start_anew: false,
             read_only: false,
-            reads: Reads::default(),
-        }
+        };
+        Self { config, reads: Reads::default() }
     }
 
     /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
@@ -45,7 +58,7 @@ impl Builder {
     /// at most 2 MiB, come on top as well. `u64::MAX` means no limit, and [`open`](Builder::open)
     /// refuses 0. An entry that is larger than the limit is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes;
+        self.config.max_bytes = bytes;
         self
     }
 
@@ -53,7 +66,7 @@ impl Builder {
     /// every 64 MiB of changed pages. It has no effect with
     /// [`multi_process`](Builder::multi_process), which syncs every commit.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.config.durability = durability;
         self
     }
 
@@ -62,7 +75,7 @@ impl Builder {
     /// The operating system caches the file as well; a page that only the system has costs a lookup
     /// some 2 µs. Smaller values, down to 0, are slower.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes = bytes;
+        self.config.cache_bytes = bytes;
         self
     }
 
@@ -70,7 +83,7 @@ impl Builder {
     /// must set it. By default, the first process to open the file has it alone. The [module
     /// documentation](super) says what sharing costs.
     pub fn multi_process(mut self, shared: bool) -> Self {
-        self.multi_process = shared;
+        self.config.multi_process = shared;
         self
     }
 
@@ -90,7 +103,7 @@ impl Builder {
     /// not closed is refused with [`ErrorKind::Unavailable`]: a process that opens it for writing
     /// makes it whole.
     pub fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
+        self.config.read_only = read_only;
         self
     }
 
@@ -98,47 +111,32 @@ impl Builder {
     /// default. If not set, such a file is refused with [`ErrorKind::Incompatible`], since it may
     /// be wanted by a program that has not been updated.
     pub fn start_anew(mut self, anew: bool) -> Self {
-        self.start_anew = anew;
+        self.config.start_anew = anew;
         self
     }
 
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
-        if self.max_bytes == 0 {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                STORE,
-                "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
-            ));
-        }
-        Ok(())
+        check_max_bytes(STORE, self.config.max_bytes)
     }
 
     /// The settings for the engine, and those for redb.
     pub(super) fn into_config(self) -> (Settings, Config) {
+        let Self { config, reads } = self;
         // redb waits for the other processes' locks itself.
-        let reads = match self.reads {
-            Reads::Adaptive if self.multi_process => Reads::OffThread,
+        let reads = match reads {
+            Reads::Adaptive if config.multi_process => Reads::OffThread,
             reads => reads,
         };
         // Another process sees only what is synced.
-        let durability = if self.multi_process { Durability::EachCommit } else { self.durability };
+        let is_synced = config.multi_process;
         let settings = Settings {
-            path: self.path.clone(),
-            max_bytes: self.max_bytes,
-            durability,
+            path: config.path.clone(),
+            max_bytes: config.max_bytes,
+            durability: if is_synced { Durability::EachCommit } else { config.durability },
             reads: Arc::new(ReadMode::new(reads)),
-            is_shared: self.multi_process,
-            is_read_only: self.read_only,
-        };
-        let config = Config {
-            file: self.path.clone(),
-            path: self.path,
-            max_bytes: self.max_bytes,
-            cache_bytes: self.cache_bytes,
-            multi_process: self.multi_process,
-            start_anew: self.start_anew,
-            read_only: self.read_only,
+            is_shared: config.multi_process,
+            is_read_only: config.read_only,
         };
         (settings, config)
     }

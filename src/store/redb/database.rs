@@ -1,14 +1,7 @@
 //! redb as the database of the engine: transactions, syncs, and recovery after an I/O error.
 
-use std::{
-    any::Any,
-    collections::VecDeque,
-    fs,
-    sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{fs, sync::atomic::Ordering, time::Duration};
 
-use bytes::Bytes;
 use redb::ReadableDatabase;
 
 use super::{
@@ -17,16 +10,15 @@ use super::{
     fault::{self, STORE},
     open::{self, Opened},
     quiet::quietly,
-    read::{self, Chunks, Cursor},
-    record::{self, Location, record_len},
+    read,
+    record::{self, record_len},
     schema::{CHUNK, digests},
 };
 use crate::{
-    Key, event,
+    event,
     store::{
-        Error, ErrorKind, Result, Scanned,
-        disk::Page,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
+        Error, ErrorKind, Result,
+        embedded::{Body, Database, Entry, Recovery},
     },
 };
 
@@ -66,66 +58,28 @@ impl Database for Db {
     const LOSES_UNSYNCED: bool = true;
 
     type Fault = redb::Error;
-    type Chunks = Chunks;
-    type Cursor = Cursor;
     type Connection = ();
     type Transaction<'t> = Change<'t>;
-
-    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
-        read::get(self, key, leases)
-    }
-
-    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
-        rest.read_some(self)
-    }
-
-    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
-        read::list(self, from)
-    }
-
-    fn len(&self) -> Result<u64> {
-        read::len(self)
-    }
-
-    fn size(&self) -> Result<u64> {
-        read::size(self)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        match self.slot().state {
-            Open::Closed => Err(self.closed()),
-            Open::Yes(_) | Open::Down(_) => Ok(()),
-        }
-    }
 
     fn needs_recovery(&self) -> bool {
         self.is_broken.load(Ordering::Acquire) || matches!(self.slot().state, Open::Down(_))
     }
 
-    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-        quietly(work)
-    }
-
-    fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
-        // It may have poisoned redb's locks.
-        self.is_broken.store(true, Ordering::Release);
-        fault::panicked(&self.config.path, panic)
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        quietly(work).unwrap_or_else(|panic| {
+            // It may have poisoned redb's locks.
+            self.is_broken.store(true, Ordering::Release);
+            Err(fault::panicked(&self.config.path, panic.as_ref()))
+        })
     }
 
     fn cost(entry: &Entry) -> u64 {
-        let len = entry.head.body_len();
-        let (body, inline) = match &entry.body {
-            Body::Inline(bytes) => {
-                (Location::Inline { len: bytes.len() as u32, checksum: 0 }, bytes.len())
-            }
-            Body::Chunks { .. } => (Location::Chunks { id: 0, len }, 0),
+        let (inline, chunked) = match &entry.body {
+            Body::Inline(bytes) => (bytes.len(), None),
+            Body::Chunks { .. } => (0, Some(entry.head.body_len())),
         };
         let tags = digests(entry.head.tags()).len();
-        record::cost(record_len(tags, entry.encoded.len(), inline), body)
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        record::cost(0, Location::Chunks { id: 0, len })
+        record::cost(record_len(tags, entry.encoded.len(), inline), chunked)
     }
 
     fn transact(
@@ -141,7 +95,7 @@ impl Database for Db {
             }
             // The engine asks for no change.
             Open::Yes(Opened::ReadOnly(_)) => return Ok(false),
-            Open::Down(failure) => return Err(failure.error()),
+            Open::Down(why) => return Err(why.repeat()),
             Open::Closed => return Err(self.closed()),
         };
         if is_synced {
@@ -179,33 +133,30 @@ impl Database for Db {
     /// Closes the file and opens it again. A damaged file that no other process has is replaced by
     /// an empty one. A panic may have another reason than damage, so the whole file is checked
     /// before.
-    fn recover(&self, (): &mut (), why: &Failure) -> Recovery {
+    fn recover(&self, (): &mut (), why: &Error) -> Recovery {
         let may_be_damaged =
             why.kind() == ErrorKind::Corrupt && self.owner.is_alone && !self.config.read_only;
-        let down = Open::Down(why.clone());
+        let down = Open::Down(why.repeat());
         let open = std::mem::replace(&mut self.slot_mut().state, down);
         self.changed();
         match open {
             Open::Yes(db) => {
-                event::restarted(STORE, why.message());
+                event::restarted(STORE, &why.message());
                 // Closing may fail for the same reason. The locks are released nevertheless.
                 drop(quietly(|| db.close().ok()));
                 let is_emptied = may_be_damaged
                     && open::is_damaged(&self.config)
                     // Its path may be another file's by now.
-                    && open::file_id(&self.config.file)
-                        == *self.file_id.lock().unwrap_or_else(PoisonError::into_inner)
+                    && self.is_in_place()
                     // If the file cannot be removed, opening it says why it cannot be used.
                     && fs::remove_file(&self.config.file).is_ok();
                 self.open_again();
                 if is_emptied {
-                    *self.file_id.lock().unwrap_or_else(PoisonError::into_inner) =
-                        open::file_id(&self.config.file);
                     return Recovery::Emptied;
                 }
             }
-            Open::Down(failure) => {
-                self.slot_mut().state = Open::Down(failure);
+            Open::Down(why) => {
+                self.slot_mut().state = Open::Down(why);
                 self.open_again();
             }
             Open::Closed => self.slot_mut().state = Open::Closed,
@@ -231,7 +182,7 @@ impl Database for Db {
                 db.close().map_err(|error| self.wrong(error.into()))
             }
             Open::Yes(db) => db.close().map_err(|error| self.wrong(error)),
-            Open::Down(failure) => Err(failure.error()),
+            Open::Down(why) => Err(why),
             Open::Closed => Ok(()),
         }
     }

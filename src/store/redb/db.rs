@@ -3,8 +3,9 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -13,15 +14,13 @@ use std::{
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::{
+    builder::Config,
     change::Owner,
     fault::{self, STORE},
-    open::{self, Config, Opened},
+    open::{self, Opened},
     schema::{ENTRIES, KeyBytes},
 };
-use crate::store::{
-    Error, Result,
-    embedded::{Failure, closed},
-};
+use crate::store::{Error, ErrorKind, Result, disk, embedded::closed};
 
 /// How long to wait before another attempt to open the file.
 const PEACE: Duration = Duration::from_millis(100);
@@ -31,8 +30,6 @@ pub(super) struct Db {
     pub(super) owner: Owner,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
-    /// Which file was opened.
-    pub(super) file_id: Mutex<Option<(u64, u64)>>,
     /// A reader met an error that only reopening can end.
     pub(super) is_broken: AtomicBool,
 }
@@ -42,6 +39,8 @@ pub(super) struct Slot {
     pub(super) state: Open,
     /// The number of this opening.
     opening: u64,
+    /// Which file was opened last.
+    file_id: Option<(u64, u64)>,
     /// When the file could not be reopened.
     failed_at: Option<Instant>,
 }
@@ -49,7 +48,7 @@ pub(super) struct Slot {
 pub(super) enum Open {
     Yes(Opened),
     /// It could not be reopened; the next command tries again.
-    Down(Failure),
+    Down(Error),
     Closed,
 }
 
@@ -69,6 +68,12 @@ pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<&'static KeyBytes, &'static [u8]>,
     /// The opening of the file in which it was begun.
     pub(super) opening: u64,
+    /// The number of commits and openings before it, or fewer.
+    changes: u64,
+}
+
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().and_then(|file| disk::file_id(&file))
 }
 
 impl Db {
@@ -82,14 +87,12 @@ impl Db {
         if let Ok(file) = fs::canonicalize(&config.path) {
             config.file = file;
         }
-        let file_id = Mutex::new(open::file_id(&config.file));
-        let state = Open::Yes(db);
+        let (state, file_id) = (Open::Yes(db), file_id(&config.file));
         Ok(Self {
             config,
             owner,
-            slot: RwLock::new(Slot { state, opening: 0, failed_at: None }),
+            slot: RwLock::new(Slot { state, opening: 0, file_id, failed_at: None }),
             snapshot: RwLock::default(),
-            file_id,
             is_broken: AtomicBool::new(false),
         })
     }
@@ -114,7 +117,9 @@ impl Db {
             let result = match &slot.state {
                 Open::Yes(db) => db.begin_read(),
                 Open::Closed => return Err(self.closed()),
-                Open::Down(failure) => return Err(failure.as_unavailable()),
+                Open::Down(why) => {
+                    return Err(Error::new(ErrorKind::Unavailable, STORE, why.message()));
+                }
             };
             (result, slot.opening)
         };
@@ -136,7 +141,7 @@ impl Db {
         let (txn, opening) = self.begin_read()?;
         let entries =
             txn.open_table(ENTRIES).map_err(|error| self.read_fault(error.into(), opening))?;
-        let snapshot = Arc::new(Snapshot { txn, entries, opening });
+        let snapshot = Arc::new(Snapshot { txn, entries, opening, changes });
         // Commits of other processes are unknown here.
         if !self.config.multi_process {
             let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +151,12 @@ impl Db {
             }
         }
         Ok(snapshot)
+    }
+
+    /// Whether nothing has changed since the snapshot.
+    pub(super) fn is_latest(&self, snapshot: &Snapshot) -> bool {
+        let latest = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        latest.changes == snapshot.changes
     }
 
     /// The file has changed, or is about to be closed: releases the snapshot, so that it holds no
@@ -178,6 +189,11 @@ impl Db {
         fault::error("cannot write to", &self.config.path, error)
     }
 
+    /// Whether the path still names the file that was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.slot().file_id == file_id(&self.config.file)
+    }
+
     /// Does nothing if the last attempt failed just now.
     pub(super) fn open_again(&self) {
         if self.slot().failed_at.is_some_and(|at| at.elapsed() < PEACE) {
@@ -188,8 +204,11 @@ impl Db {
         slot.opening += 1;
         self.is_broken.store(false, Ordering::Release);
         (slot.state, slot.failed_at) = match opened {
-            Ok(db) => (Open::Yes(db), None),
-            Err(error) => (Open::Down(Failure::of(&error)), Some(Instant::now())),
+            Ok(db) => {
+                slot.file_id = file_id(&self.config.file);
+                (Open::Yes(db), None)
+            }
+            Err(error) => (Open::Down(error), Some(Instant::now())),
         };
     }
 }

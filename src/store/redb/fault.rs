@@ -3,7 +3,10 @@
 
 use std::{any::Any, path::Path};
 
-use crate::store::{Error, ErrorKind, disk::io_kind};
+use crate::{
+    Key,
+    store::{Error, ErrorKind, disk, embedded},
+};
 
 pub(super) const STORE: &str = "redb";
 
@@ -25,7 +28,7 @@ pub(super) fn error(doing: &str, path: &Path, error: redb::Error) -> Error {
 
 pub(super) fn kind(error: &redb::Error) -> ErrorKind {
     match error {
-        redb::Error::Io(error) => io_kind(error.kind()),
+        redb::Error::Io(error) => disk::io_kind(error.kind()),
         redb::Error::Corrupted(_)
         | redb::Error::TableTypeMismatch { .. }
         | redb::Error::TableIsMultimap(_)
@@ -54,8 +57,8 @@ pub(super) fn needs_reopening(error: &redb::Error) -> bool {
     )
 }
 
-pub(super) fn corrupt(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Corrupt, STORE, message)
+pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
+    embedded::corrupt_entry(STORE, key, what)
 }
 
 /// redb trusts the structure of its pages, so a file that is damaged in the wrong place can make it
@@ -66,5 +69,7 @@ pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    corrupt(format!("{} is damaged, remove it and the cache starts empty: {text}", path.display()))
+    let path = path.display();
+    let message = format!("{path} is damaged, remove it and the cache starts empty: {text}");
+    Error::new(ErrorKind::Corrupt, STORE, message)
 }

@@ -62,13 +62,9 @@
 //!
 //! # Where reads run
 //!
-//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
-//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
-//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
-//! worst, and [`reads`](Builder::reads) sets another place. A lookup may also wait for the writer
-//! thread while that hands pages to the disk; this counts as a slow disk. Further chunks of a large
-//! body are read on a thread of the store. Where several processes share the file, every lookup
-//! runs on a blocking thread.
+//! [`Reads`] says where, and for how long a runtime's thread can be held up at worst. A lookup may
+//! also wait for the writer thread while that hands pages to the disk; this counts as a slow disk.
+//! Where several processes share the file, every lookup runs on a blocking thread.
 //!
 //! # Expiry and eviction
 //!
@@ -152,7 +148,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tempfile::TempDir;
 
-use self::{db::Db, fault::STORE, open::Config};
+use self::{builder::Config, db::Db, fault::STORE};
 #[cfg(doc)]
 use super::ErrorKind;
 use super::{

@@ -1,9 +1,6 @@
 //! Opens the file: creates it, refuses files that are not ours, and finds damage.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use redb::{
     ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableHandle,
@@ -11,6 +8,7 @@ use redb::{
 };
 
 use super::{
+    builder::Config,
     fault::{self, STORE},
     quiet::{self, quietly},
     schema::{
@@ -18,21 +16,10 @@ use super::{
         State,
     },
 };
-use crate::store::{Error, ErrorKind, Result, disk::io_kind};
-
-/// The settings of the database.
-#[derive(Clone, Debug)]
-pub(super) struct Config {
-    /// The path as it was given, for errors.
-    pub(super) path: PathBuf,
-    /// The path of the file.
-    pub(super) file: PathBuf,
-    pub(super) max_bytes: u64,
-    pub(super) cache_bytes: usize,
-    pub(super) multi_process: bool,
-    pub(super) start_anew: bool,
-    pub(super) read_only: bool,
-}
+use crate::store::{
+    Error, ErrorKind, Result, disk,
+    embedded::{Content, not_ours},
+};
 
 /// An open database.
 pub(super) enum Opened {
@@ -73,7 +60,7 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
         if config.read_only {
             let db = redb_builder(config).open_read_only(&config.file);
             let db = db.map_err(|error| refused(config, error.into()))?;
-            check(config, &inspect(&db).map_err(wrong)?)?;
+            inspect(&db).map_err(wrong)?.check(STORE, path, FORMAT)?;
             return Ok(Opened::ReadOnly(db));
         }
         prepare(config)?;
@@ -82,21 +69,6 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
         Ok(Opened::Writable(db))
     })
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
-}
-
-/// The device and the number of the file at `path`, where the system has these.
-pub(super) fn file_id(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-
-        fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _path = path;
-        None
-    }
 }
 
 /// Whether redb finds damage when it checks the whole file, or the row of counters is damaged.
@@ -132,29 +104,14 @@ fn redb_builder(config: &Config) -> redb::Builder {
 /// file.
 fn prepare(config: &Config) -> Result<()> {
     let path = &config.file;
-    let failed = |error: io::Error| {
-        let message =
-            format!("cannot create {}; choose a path where this process may write", path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
-    };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            let message = format!("{} is a directory; name a file in it instead", path.display());
-            return Err(Error::new(ErrorKind::Invalid, STORE, message));
-        }
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+    if disk::prepare(STORE, path)? {
+        return Ok(());
     }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory).map_err(failed)?;
+    let failed = |error| disk::cannot_create(STORE, path, error);
     let fresh = tempfile::Builder::new()
         .prefix(".larder-")
         .suffix(".new")
-        .tempfile_in(directory)
+        .tempfile_in(disk::directory_of(path))
         .map_err(failed)?
         .into_temp_path();
     let db = open_file(config, &fresh)?;
@@ -175,59 +132,38 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
 
 /// Why a file cannot be opened, and what to do.
 fn refused(config: &Config, error: redb::Error) -> Error {
-    let path = &config.path;
-    let refuse = |kind, message: String| Error::new(kind, STORE, message);
-    match error {
-        error @ redb::Error::DatabaseAlreadyOpen => refuse(
+    let path = config.path.display();
+    let (kind, message) = match error {
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return not_ours(STORE, &config.path).with_source(error);
+        }
+        redb::Error::DatabaseAlreadyOpen => (
             ErrorKind::Unavailable,
             format!(
-                "{} is in use by another process, or by another handle of this one; clone \
-                 that handle, or set multi_process(true) in every process",
-                path.display()
+                "{path} is in use by another process, or by another handle of this one; clone \
+                 that handle, or set multi_process(true) in every process"
             ),
-        )
-        .with_source(error),
-        error @ redb::Error::LockProtocolMismatch => refuse(
+        ),
+        redb::Error::LockProtocolMismatch => (
             ErrorKind::Unavailable,
-            format!("{} is in use by a process with another version of redb", path.display()),
-        )
-        .with_source(error),
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            refuse(ErrorKind::Incompatible, not_ours(path)).with_source(error)
-        }
-        error @ redb::Error::UpgradeRequired(_) => refuse(
+            format!("{path} is in use by a process with another version of redb"),
+        ),
+        redb::Error::UpgradeRequired(_) => (
             ErrorKind::Incompatible,
             format!(
-                "{} was written by an old version of redb; remove it and the cache starts \
-                 empty",
-                path.display()
+                "{path} was written by an old version of redb; remove it and the cache starts empty"
             ),
-        )
-        .with_source(error),
-        error @ redb::Error::RepairAborted => refuse(
+        ),
+        redb::Error::RepairAborted => (
             ErrorKind::Unavailable,
             format!(
-                "{} was not closed; open it once without read_only(true), or wait until the \
-                 process that writes it has closed it",
-                path.display()
+                "{path} was not closed; open it once without read_only(true), or wait until the \
+                 process that writes it has closed it"
             ),
-        )
-        .with_source(error),
-        error => fault::error("cannot open", path, error),
-    }
-}
-
-fn not_ours(path: &Path) -> String {
-    format!("{} is not a larder cache and was not changed; choose another path", path.display())
-}
-
-/// What a database contains.
-enum Content {
-    Ours,
-    Nothing,
-    Older,
-    Newer(u32),
-    Foreign,
+        ),
+        error => return fault::error("cannot open", &config.path, error),
+    };
+    Error::new(kind, STORE, message).with_source(error)
 }
 
 fn inspect(db: &impl ReadableDatabase) -> Result<Content, redb::Error> {
@@ -264,26 +200,8 @@ fn settle(db: &Database, config: &Config, content: Content) -> Result<()> {
             initialise(txn)
         })
         .map_err(wrong),
-        content => check(config, &content),
+        content => content.check(STORE, &config.path, FORMAT),
     }
-}
-
-/// Refuses what is no cache of this version.
-fn check(config: &Config, content: &Content) -> Result<()> {
-    let path = config.path.display();
-    let message = match content {
-        Content::Ours => return Ok(()),
-        Content::Older => format!(
-            "{path} was written by an older version of larder; open it with \
-             builder().start_anew(true) to empty it, or choose another path"
-        ),
-        Content::Newer(format) => format!(
-            "{path} has the format version {format}, and this version of larder reads {FORMAT}; \
-             choose another path, or remove the file"
-        ),
-        Content::Foreign | Content::Nothing => not_ours(&config.path),
-    };
-    Err(Error::new(ErrorKind::Incompatible, STORE, message))
 }
 
 /// Creates every table, so that no reader meets a missing one.

@@ -4,8 +4,21 @@
 //! removed with all its index rows without decoding the head, and a record is never served under
 //! another key. Numbers are little-endian. [`FORMAT`](super::schema::FORMAT) pins the layout.
 
-use super::schema::{CHECKSUM, ChunkKey, Damage, KeyBytes, TagDigest, chunk_count};
-use crate::{store::embedded::MAX_TAGS, time::Timestamp};
+use bytes::Bytes;
+
+use super::{
+    fault::corrupt_entry,
+    schema::{CHECKSUM, CHUNK, ChunkKey, KeyBytes, TagDigest},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{
+        Result,
+        embedded::{MAX_TAGS, chunk_count},
+    },
+    time::Timestamp,
+};
 
 /// Where an entry's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +27,24 @@ pub(super) enum Location {
     Inline { len: u32, checksum: u32 },
     /// In the chunks of body `id`.
     Chunks { id: u64, len: u64 },
+}
+
+impl Location {
+    /// The length of a body in chunks.
+    pub(super) fn chunked(&self) -> Option<u64> {
+        match self {
+            Self::Inline { .. } => None,
+            Self::Chunks { len, .. } => Some(*len),
+        }
+    }
+
+    /// The length of the body.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Inline { len, .. } => u64::from(*len),
+            Self::Chunks { len, .. } => *len,
+        }
+    }
 }
 
 /// The fixed part of a record.
@@ -51,16 +82,7 @@ pub(super) fn record_len(tags: usize, head: usize, inline: usize) -> usize {
 }
 
 impl Header {
-    /// The length of the record with these parts.
-    pub(super) fn record_len(&self, tags: &[TagDigest], head: &[u8]) -> usize {
-        let inline = match self.body {
-            Location::Inline { len, .. } => len as usize,
-            Location::Chunks { .. } => 0,
-        };
-        record_len(tags.len(), head.len(), inline)
-    }
-
-    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are
+    /// Writes the record into `out`, which has [`record_len`] bytes. There are
     /// at most [`MAX_TAGS`] tags.
     pub(super) fn write(
         &self,
@@ -106,11 +128,11 @@ fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
 
 impl<'a> Record<'a> {
     /// Reads and checks the header of a record. It does not read the head or an inline body.
-    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let short = Damage("a truncated record");
+    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let short = "a truncated record";
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
-            return Err(Damage("a record of an unknown version"));
+            return Err("a record of an unknown version");
         }
         let (fields, _) = fixed.as_chunks::<8>();
         let number = |field: usize| u64::from_le_bytes(fields[field]);
@@ -118,20 +140,20 @@ impl<'a> Record<'a> {
         let (header, rest) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
         let checksum = u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
         if header_checksum(key, header) != checksum {
-            return Err(Damage("a record whose header does not match its checksum"));
+            return Err("a record whose header does not match its checksum");
         }
         let head_len = u32::from_le_bytes([fixed[52], fixed[53], fixed[54], fixed[55]]) as usize;
         let inline = rest.len().checked_sub(head_len).ok_or(short)?;
         let len = number(4);
         let body = if fixed[1] & CHUNKED != 0 {
             if inline != 0 {
-                return Err(Damage("a record with extra bytes after its head"));
+                return Err("a record with extra bytes after its head");
             }
             Location::Chunks { id: number(5), len }
         } else {
             let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
             if inline as u64 != len {
-                return Err(Damage("a record whose body has a wrong length"));
+                return Err("a record whose body has a wrong length");
             }
             Location::Inline { len: inline as u32, checksum }
         };
@@ -142,15 +164,18 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Returns the head of the entry of `key`.
+pub(super) fn decode_head(key: &Key, head: Bytes) -> Result<Head> {
+    Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
+}
+
 /// How many bytes an entry counts for: its key, its record and its chunks, but not the indexes and
 /// the unused space in redb's pages.
-pub(super) fn cost(record: usize, body: Location) -> u64 {
-    let chunks = match body {
-        Location::Inline { .. } => 0,
-        Location::Chunks { len, .. } => {
-            len + chunk_count(len) * (CHECKSUM + size_of::<ChunkKey>()) as u64
-        }
-    };
+///
+/// `chunked` is the length of a body in chunks.
+pub(super) fn cost(record: usize, chunked: Option<u64>) -> u64 {
+    let row = (CHECKSUM + size_of::<ChunkKey>()) as u64;
+    let chunks = chunked.map_or(0, |len| len + chunk_count(len, CHUNK) * row);
     (size_of::<KeyBytes>() + record) as u64 + chunks
 }
 
@@ -163,7 +188,7 @@ mod tests {
     const KEY: KeyBytes = [7; 32];
 
     fn record(header: Header, tags: &[TagDigest], head: &[u8], inline: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; header.record_len(tags, head)];
+        let mut bytes = vec![0; record_len(tags.len(), head.len(), inline.len())];
         header.write(&KEY, tags, head, inline, &mut bytes);
         bytes
     }

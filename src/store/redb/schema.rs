@@ -4,7 +4,6 @@
 //! pins the layout: every change of the layout has a new number.
 
 use std::{
-    fmt,
     hash::{BuildHasher, RandomState},
     ops::RangeInclusive,
 };
@@ -197,18 +196,6 @@ pub(super) fn split_chunk_key(row: &ChunkKey) -> (u64, u32) {
     (u64::from_be_bytes(body), u32::from_be_bytes(index))
 }
 
-/// The number of chunks of a body of `len` bytes.
-pub(super) fn chunk_count(len: u64) -> u64 {
-    len.div_ceil(CHUNK as u64)
-}
-
-/// The length of chunk `index` of a body of `len` bytes.
-pub(super) fn chunk_len(len: u64, index: u32) -> usize {
-    let left = len.saturating_sub(u64::from(index) * CHUNK as u64);
-    // At most `CHUNK`, so it fits.
-    left.min(CHUNK as u64) as usize
-}
-
 /// The checksum covers the row's key too, so that no chunk is read in place of another.
 pub(super) fn chunk_checksum(row: &ChunkKey, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -233,27 +220,17 @@ pub(super) fn read_chunk<'a>(
     row: &ChunkKey,
     value: &'a [u8],
     len: usize,
-) -> Result<&'a [u8], Damage> {
+) -> Result<&'a [u8], &'static str> {
     let Some((checksum, payload)) = value.split_first_chunk::<CHECKSUM>() else {
-        return Err(Damage("a truncated chunk"));
+        return Err("a truncated chunk");
     };
     if payload.len() != len {
-        return Err(Damage("a chunk with a wrong length"));
+        return Err("a chunk with a wrong length");
     }
     if chunk_checksum(row, payload) != u32::from_le_bytes(*checksum) {
-        return Err(Damage("a chunk that does not match its checksum"));
+        return Err("a chunk that does not match its checksum");
     }
     Ok(payload)
-}
-
-/// What is wrong with stored bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damage(pub(super) &'static str);
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
 }
 
 pub(super) fn digests(tags: &[Box<str>]) -> Vec<TagDigest> {
@@ -299,18 +276,6 @@ mod tests {
         let mut damaged = state.encode();
         damaged[8] ^= 1;
         assert_eq!((State::decode(&damaged), State::decode(&[0; 40])), (None, None));
-    }
-
-    #[test]
-    fn the_last_chunk_has_the_rest() {
-        let chunk = CHUNK as u64;
-        for (len, count, last) in
-            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
-        {
-            assert_eq!(chunk_count(len), count, "{len}");
-            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
-        }
-        assert_eq!(chunk_len(5, 1), 0);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::fault::STORE;
+#[cfg(doc)]
+use crate::store::ErrorKind;
 use crate::store::{
-    Error, ErrorKind, Result,
+    Result,
+    disk::check_max_bytes,
     embedded::{Durability, ReadMode, Reads, Settings},
 };
 
@@ -13,16 +16,8 @@ use crate::store::{
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
-    path: PathBuf,
-    max_bytes: u64,
-    durability: Durability,
-    cache_bytes: usize,
-    busy_timeout: Duration,
+    config: Config,
     reads: Reads,
-    incremental_vacuum: bool,
-    exclusive: bool,
-    start_anew: bool,
-    read_only: bool,
 }
 
 /// The settings of the database.
@@ -46,18 +41,19 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Builder {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
+        let config = Config {
             path,
+            in_memory: false,
             max_bytes: 4 << 30,
             durability: Durability::default(),
             cache_bytes: 16 << 20,
             busy_timeout: Duration::from_millis(250),
-            reads: Reads::default(),
             incremental_vacuum: false,
             exclusive: false,
             start_anew: false,
             read_only: false,
-        }
+        };
+        Self { config, reads: Reads::default() }
     }
 
     /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
@@ -68,21 +64,21 @@ impl Builder {
     /// `u64::MAX` means no limit, and [`open`](Builder::open) refuses 0. An entry that is larger
     /// than the limit is refused. Each process that shares the file keeps to its own limit.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes;
+        self.config.max_bytes = bytes;
         self
     }
 
     /// Sets when writes are synced to the disk; [`Durability::Every`] 500 ms by default, and after
     /// every 4 MiB. With [`Durability::EachCommit`], each transaction is synced once, to the log.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.config.durability = durability;
         self
     }
 
     /// Sets how many bytes of pages are kept in memory, for reads and writes together; 16 MiB by
     /// default. The operating system caches the file as well. Smaller values are slower.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes = bytes;
+        self.config.cache_bytes = bytes;
         self
     }
 
@@ -93,7 +89,7 @@ impl Builder {
     /// (by a tag, by expiry, or of all), wait for 10 s, or for this time if it is longer. So do
     /// commits with [`exclusive`](Builder::exclusive), which no request waits for.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout.min(LONGEST);
+        self.config.busy_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -113,7 +109,7 @@ impl Builder {
     /// unused space is kept for new entries, which is faster, until
     /// [`Sqlite::vacuum`](super::Sqlite::vacuum) is called.
     pub fn incremental_vacuum(mut self, incremental: bool) -> Self {
-        self.incremental_vacuum = incremental;
+        self.config.incremental_vacuum = incremental;
         self
     }
 
@@ -124,7 +120,7 @@ impl Builder {
     /// A small entry is then visible as soon as it is written, and is committed some milliseconds
     /// later, together with others. [`Durability::EachCommit`] waits for the commit all the same.
     pub fn exclusive(mut self, exclusive: bool) -> Self {
-        self.exclusive = exclusive;
+        self.config.exclusive = exclusive;
         self
     }
 
@@ -134,7 +130,7 @@ impl Builder {
     /// written, and no process may write to it meanwhile. A file that other processes have open is
     /// read with their changes; SQLite then locks its `-shm` file.
     pub fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
+        self.config.read_only = read_only;
         self
     }
 
@@ -142,43 +138,25 @@ impl Builder {
     /// default. If not set, such a file is refused with [`ErrorKind::Incompatible`], since it may
     /// be wanted by a program that has not been updated.
     pub fn start_anew(mut self, anew: bool) -> Self {
-        self.start_anew = anew;
+        self.config.start_anew = anew;
         self
     }
 
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
-        if self.max_bytes == 0 {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                STORE,
-                "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
-            ));
-        }
-        Ok(())
+        check_max_bytes(STORE, self.config.max_bytes)
     }
 
     /// The settings for the engine, and those for SQLite.
     pub(super) fn into_config(self) -> (Settings, Config) {
+        let config = self.config;
         let settings = Settings {
-            path: self.path.clone(),
-            max_bytes: self.max_bytes,
-            durability: self.durability,
+            path: config.path.clone(),
+            max_bytes: config.max_bytes,
+            durability: config.durability,
             reads: Arc::new(ReadMode::new(self.reads)),
-            is_shared: !self.exclusive,
-            is_read_only: self.read_only,
-        };
-        let config = Config {
-            path: self.path,
-            in_memory: false,
-            max_bytes: self.max_bytes,
-            durability: self.durability,
-            cache_bytes: self.cache_bytes,
-            busy_timeout: self.busy_timeout,
-            incremental_vacuum: self.incremental_vacuum,
-            exclusive: self.exclusive,
-            start_anew: self.start_anew,
-            read_only: self.read_only,
+            is_shared: !config.exclusive,
+            is_read_only: config.read_only,
         };
         (settings, config)
     }

@@ -9,11 +9,15 @@ use super::{
     db::Db,
     fault::{STORE, corrupt_entry},
     link::Link,
-    schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
+    schema::{CHUNK, chunk_checksum},
 };
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result, disk::AHEAD, embedded::Lease},
+    store::{
+        Error, ErrorKind, Result,
+        disk::AHEAD,
+        embedded::{Lease, chunk_count, chunk_len},
+    },
 };
 
 // A read copies little at a time.
@@ -33,7 +37,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(key: Key, body: i64, len: u64, lease: Lease) -> Self {
-        Self { key, body, len, next: 0, count: chunk_count(len), _lease: lease }
+        Self { key, body, len, next: 0, count: chunk_count(len, CHUNK), _lease: lease }
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -69,7 +73,7 @@ impl Chunks {
                 Err(None) => break,
                 // The valid chunks are returned first; the error occurs again next time.
                 Err(Some(_)) if !whole.is_empty() => break,
-                Err(Some(damage)) => return Err(corrupt_entry(&self.key, damage.0)),
+                Err(Some(what)) => return Err(corrupt_entry(&self.key, what)),
             }
             self.next += 1;
         }
@@ -77,17 +81,16 @@ impl Chunks {
     }
 
     /// Returns `Err(None)` if it is not the next chunk.
-    fn check(&self, number: u64, checksum: u32, data: &[u8]) -> Result<(), Option<Damage>> {
+    fn check(&self, number: u64, checksum: u32, data: &[u8]) -> Result<(), Option<&'static str>> {
         if number != self.next || number >= self.count {
             return Err(None);
         }
-        let number =
-            u32::try_from(number).map_err(|_| Damage("a body with an impossible length"))?;
-        if data.len() != chunk_len(self.len, number) {
-            return Err(Some(Damage("a chunk with a wrong length")));
+        let number = u32::try_from(number).map_err(|_| "a body with an impossible length")?;
+        if data.len() != chunk_len(self.len, number, CHUNK) {
+            return Err(Some("a chunk with a wrong length"));
         }
         if chunk_checksum(self.body, number, data) != checksum {
-            return Err(Some(Damage("a chunk that does not match its checksum")));
+            return Err(Some("a chunk that does not match its checksum"));
         }
         Ok(())
     }

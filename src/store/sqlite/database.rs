@@ -1,31 +1,24 @@
 //! SQLite as the database of the engine: transactions, checkpoints, and recovery.
 
 use std::{
-    any::Any,
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
     change::Change,
-    chunks::Chunks,
     db::{BRIEFLY, Db, Log, Writing},
     fault::{self, STORE},
     lock_file::StaleLock,
     open::{self, Opened},
-    read::{self, Cursor},
     schema::{self, CHUNK},
     sharing::Sharing,
 };
 use crate::{
-    Key, event,
+    event,
     store::{
-        Error, ErrorKind, Result, Scanned,
-        disk::Page,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
+        Error, ErrorKind, Result,
+        embedded::{Body, Database, Entry, Recovery},
     },
 };
 
@@ -44,52 +37,13 @@ impl Database for Db {
     const LOSES_UNSYNCED: bool = false;
 
     type Fault = rusqlite::Error;
-    type Chunks = Chunks;
-    type Cursor = Cursor;
     type Connection = Writing;
     type Transaction<'t> = Change<'t>;
-
-    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
-        read::get(self, key, leases)
-    }
-
-    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
-        read::try_get(self, key, leases)
-    }
-
-    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
-        rest.read_some(self)
-    }
-
-    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
-        read::list(self, from)
-    }
-
-    fn len(&self) -> Result<u64> {
-        read::len(self)
-    }
-
-    fn size(&self) -> Result<u64> {
-        read::size(self)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.pool.is_closed() { Err(self.closed()) } else { Ok(()) }
-    }
-
-    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
-        let path = self.config.path.display();
-        Error::new(ErrorKind::Other, STORE, format!("a panic during work on {path}"))
-    }
 
     fn cost(entry: &Entry) -> u64 {
         let head = &entry.head;
         let chunked = matches!(entry.body, Body::Chunks { .. });
         schema::cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked)
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        schema::cost(0, 0, len, false)
     }
 
     fn transact(
@@ -109,8 +63,16 @@ impl Database for Db {
             self.pool.replace(readers);
             self.is_without_log.store(false, Ordering::Release);
         }
-        let lent = self.lend(writing)?;
-        let conn = &lent.conn;
+        let lent;
+        let link = match &writing.link {
+            Some(link) => link,
+            // In memory.
+            None => {
+                lent = self.link()?;
+                &*lent
+            }
+        };
+        let conn = &link.conn;
         if !conn.is_autocommit() {
             // A panic has left it open.
             drop(conn.execute_batch("ROLLBACK"));
@@ -121,7 +83,7 @@ impl Database for Db {
             conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
         };
         let run = || -> Result<bool, rusqlite::Error> {
-            lent.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
+            link.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
             let length = pages(conn)?;
             work(&mut Change::new(conn, writing, max_bytes, gives_back))?;
             let is_edited = conn.total_changes() != before || pages(conn)? != length;
@@ -133,7 +95,6 @@ impl Database for Db {
             // Some errors have ended the transaction already.
             drop(conn.execute_batch("ROLLBACK"));
         }
-        drop(lent);
         let is_edited = result.map_err(|error| self.write_fault(error))?;
         // Nothing in the file refers to them any more.
         writing.stale_locks.get_mut().drain(..).for_each(StaleLock::close);
@@ -158,7 +119,7 @@ impl Database for Db {
 
     /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
     /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
-    fn recover(&self, writing: &mut Writing, why: &Failure) -> Recovery {
+    fn recover(&self, writing: &mut Writing, why: &Error) -> Recovery {
         match why.kind() {
             ErrorKind::Full => {
                 writing.full_at = Some(Instant::now());
@@ -171,7 +132,7 @@ impl Database for Db {
                 if !open::is_damaged(&link.conn) {
                     return Recovery::Mended;
                 }
-                event::restarted(STORE, why.message());
+                event::restarted(STORE, &why.message());
                 // The tables are missing for a moment.
                 match self.pool.pause(|| open::empty(link)) {
                     Ok(()) => Recovery::Emptied,

@@ -5,7 +5,6 @@
 
 use std::{
     cell::RefCell,
-    ops::Deref,
     path::PathBuf,
     sync::{
         Arc,
@@ -116,21 +115,13 @@ impl Db {
     /// that entry, not to the file.
     pub(super) fn entry_fault(&self, key: &Key, error: rusqlite::Error) -> Error {
         match error.sqlite_error_code() {
-            None => fault::corrupt_entry(key, "a row that does not decode").with_source(error),
+            None => fault::undecodable(key, error),
             Some(_) => self.read_fault(error),
         }
     }
 
     pub(super) fn write_fault(&self, error: rusqlite::Error) -> Error {
         fault::error("cannot write to", &self.config.path, error)
-    }
-
-    /// The connection that writes: the thread's own, or in memory the only one.
-    pub(super) fn lend<'w>(&self, writing: &'w Writing) -> Result<Lending<'w>> {
-        match &writing.link {
-            Some(link) => Ok(Lending::Own(link)),
-            None => self.link().map(Lending::Shared),
-        }
     }
 
     pub(super) fn checkpoint(
@@ -152,22 +143,6 @@ impl Db {
     }
 }
 
-pub(super) enum Lending<'w> {
-    Own(&'w Link),
-    Shared(Lent),
-}
-
-impl Deref for Lending<'_> {
-    type Target = Link;
-
-    fn deref(&self) -> &Link {
-        match self {
-            Self::Own(link) => link,
-            Self::Shared(lent) => lent,
-        }
-    }
-}
-
 impl Writing {
     /// This opening's name for itself in the table of unfinished bodies.
     pub(super) fn lock_id(&self) -> i64 {
@@ -186,6 +161,8 @@ impl Writing {
     /// Finds the lock files of processes that have died. They are removed after the transaction.
     pub(super) fn find_stale_locks(&self) {
         if !self.in_memory {
+            // Those of a failed transaction would look as if they were in use.
+            self.stale_locks.borrow_mut().clear();
             *self.stale_locks.borrow_mut() = lock_file::stale_locks(&self.path);
         }
     }

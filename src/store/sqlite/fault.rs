@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{
     Key,
-    store::{Error, ErrorKind, disk},
+    store::{Error, ErrorKind, disk, embedded},
 };
 
 pub(super) const STORE: &str = "sqlite";
@@ -40,8 +40,7 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
 
 /// Whether the disk has no room for another file. SQLite does not say why it cannot create one.
 fn has_no_room(path: &Path) -> bool {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let made = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
+    let made = tempfile::tempfile_in(disk::directory_of(path));
     made.is_err_and(|error| disk::io_kind(error.kind()) == ErrorKind::Full)
 }
 
@@ -125,6 +124,11 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, message)
 }
 
+/// The error for an entry with a column of the wrong type.
+pub(super) fn undecodable(key: &Key, error: rusqlite::Error) -> Error {
+    corrupt_entry(key, "a row that does not decode").with_source(error)
+}
+
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    corrupt(format!("the entry of key {key} has {what}")).with_key(key)
+    embedded::corrupt_entry(STORE, key, what)
 }

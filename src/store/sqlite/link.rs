@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     sync::{
         Arc,
@@ -116,9 +117,9 @@ impl Link {
     /// Runs `work` with another patience.
     pub(super) fn within<T>(&self, patience: Duration, work: impl FnOnce(&Connection) -> T) -> T {
         let usual = self.patience.swap(patience.as_millis() as u64, Ordering::Relaxed);
-        let result = work(&self.conn);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&self.conn)));
         self.patience.store(usual, Ordering::Relaxed);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

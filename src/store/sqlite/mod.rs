@@ -22,14 +22,10 @@
 //!
 //! # Where reads run
 //!
-//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
-//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
-//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
-//! worst, and [`reads`](Builder::reads) sets another place. A lookup on the calling thread does not
-//! wait for another process's lock, nor for one of the six connections that read: it moves to a
-//! blocking thread instead. In a few situations, SQLite itself pauses and tries again, for
-//! milliseconds each time, while another process replaces the log. Further chunks of a large body
-//! are read on a thread of the store.
+//! [`Reads`] says where, and for how long a runtime's thread can be held up at worst. A lookup on
+//! the calling thread does not wait for another process's lock, nor for one of the six connections
+//! that read: it moves to a blocking thread instead. In a few situations, SQLite itself pauses and
+//! tries again, for milliseconds each time, while another process replaces the log.
 //!
 //! # Durability
 //!

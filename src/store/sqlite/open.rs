@@ -13,9 +13,12 @@ use super::{
     link::{Link, Role},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
-    sharing::Sharing,
+    sharing::{Sharing, private_file},
 };
-use crate::store::{Error, ErrorKind, Result, disk::io_kind, embedded::PATIENCE};
+use crate::store::{
+    Error, ErrorKind, Result, disk,
+    embedded::{Content, PATIENCE, not_ours},
+};
 
 /// What is open.
 pub(super) struct Opened {
@@ -91,7 +94,7 @@ pub(super) fn has_empty_log(path: &Path) -> bool {
 fn open_to_read(config: &Config) -> Result<Opened> {
     let path = fs::canonicalize(&config.path).map_err(|error| {
         let message = format!("cannot open {} to read it", config.path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
+        Error::new(disk::io_kind(error.kind()), STORE, message).with_source(error)
     })?;
     if log_len(&path).is_none() {
         return open_unchanged(config, path);
@@ -113,11 +116,7 @@ fn open_readers(config: &Config, path: PathBuf, role: Role) -> Result<Opened> {
     let connect = || Link::open(config, &path, role, 2 * READERS).map_err(wrong);
     let readers = (0..READERS).map(|_| connect()).collect::<Result<Vec<_>>>()?;
     if let Some(link) = readers.first() {
-        match link.patiently(inspect).map_err(wrong)? {
-            Content::Ours => {}
-            // There is nothing to be made of it without writing.
-            content => check(config, &content, false)?,
-        }
+        link.patiently(inspect).map_err(wrong)?.check(STORE, &config.path, FORMAT)?;
     }
     Ok(Opened { writer: None, readers, sharing: None, path })
 }
@@ -129,54 +128,25 @@ fn open_readers(config: &Config, path: PathBuf, role: Role) -> Result<Opened> {
 /// on it in this process.
 fn prepare(config: &Config) -> Result<PathBuf> {
     let path = &config.path;
-    let failed = |error: io::Error| {
-        let message =
-            format!("cannot create {}; choose a path where this process may write", path.display());
-        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
-    };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            let message = format!("{} is a directory; name a file in it instead", path.display());
-            return Err(Error::new(ErrorKind::Invalid, STORE, message));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                fs::create_dir_all(parent).map_err(failed)?;
-            }
-            make(path).map_err(failed)?;
-        }
-        Err(error) => return Err(failed(error)),
+    let failed = |error| disk::cannot_create(STORE, path, error);
+    if !disk::prepare(STORE, path)? {
+        make(path).map_err(failed)?;
     }
     fs::canonicalize(path).map_err(failed)
 }
 
 fn make(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match private_file().create_new(true).open(path) {
         // Another process was faster, and its file is as good.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
 
-/// What a database contains.
-enum Content {
-    Ours,
-    Nothing,
-    Older,
-    Newer(i32),
-    Foreign,
-    /// Ours, but tables are missing.
-    Damaged,
-}
-
 fn inspect(conn: &Connection) -> Raw<Content> {
     let pragma = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i32>(0));
-    let (application, format) = (pragma("PRAGMA application_id")?, pragma("PRAGMA user_version")?);
+    let application = pragma("PRAGMA application_id")?;
+    let format = pragma("PRAGMA user_version")?.try_into().unwrap_or(0);
     let objects: i64 =
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match (application, format) {
@@ -206,7 +176,11 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let path = &config.path;
     let content =
         link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))?;
-    check(config, &content, true)?;
+    match content {
+        Content::Nothing => {}
+        Content::Older if config.start_anew => {}
+        content => content.check(STORE, path, FORMAT)?,
+    }
     let wrong = |error| fault::error("cannot write to", path, error);
     if !config.in_memory {
         // It needs a lock, and has no effect on a file that has its tables.
@@ -217,9 +191,12 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
             .patiently(|conn| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
             .map_err(wrong)?;
         if mode != "wal" {
-            let what = " is on a file system where SQLite cannot share its log between processes; \
-                        choose a path on a local disk";
-            return Err(refuse(config, ErrorKind::Invalid, what));
+            let message = format!(
+                "{} is on a file system where SQLite cannot share its log between processes; \
+                 choose a path on a local disk",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Invalid, STORE, message));
         }
     }
     match content {
@@ -227,39 +204,6 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
         Content::Ours => Ok(()),
         _ => renew(&mut link.conn).map_err(wrong),
     }
-}
-
-/// Refuses a database that is not ours, or of another version. An empty one is ours if it may be
-/// written.
-fn check(config: &Config, content: &Content, may_write: bool) -> Result<()> {
-    let (kind, what) = match content {
-        Content::Ours => return Ok(()),
-        Content::Nothing if may_write => return Ok(()),
-        Content::Older if may_write && config.start_anew => return Ok(()),
-        Content::Older => (
-            ErrorKind::Incompatible,
-            " was written by an older version of larder; open it with \
-             builder().start_anew(true) to empty it, or choose another path"
-                .to_owned(),
-        ),
-        Content::Newer(format) => (
-            ErrorKind::Incompatible,
-            format!(
-                " has the format version {format}, and this version of larder reads {FORMAT}; \
-                 choose another path, or remove the file"
-            ),
-        ),
-        Content::Foreign | Content::Nothing => (ErrorKind::Incompatible, not_ours()),
-        Content::Damaged => (
-            ErrorKind::Corrupt,
-            " lacks some of its tables; remove it and the cache starts empty".to_owned(),
-        ),
-    };
-    Err(refuse(config, kind, &what))
-}
-
-fn refuse(config: &Config, kind: ErrorKind, what: &str) -> Error {
-    Error::new(kind, STORE, format!("{}{what}", config.path.display()))
 }
 
 /// Settings that only an empty file accepts. Unused pages can be released, which costs nothing
@@ -313,15 +257,10 @@ pub(super) fn empty(link: &mut Link) -> Raw<()> {
     renew(conn)
 }
 
-fn not_ours() -> String {
-    " is not a larder cache and was not changed; choose another path".to_owned()
-}
-
 /// A file that is not a database is foreign, not a damaged one of ours.
 fn not_a_database(config: &Config, doing: &str, error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-        let message = format!("{}{}", config.path.display(), not_ours());
-        return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
+        return not_ours(STORE, &config.path).with_source(error);
     }
     fault::error(doing, &config.path, error)
 }

@@ -50,12 +50,8 @@ impl Pool {
             if state.closed {
                 return None;
             }
-            if !state.is_paused
-                && let Some(link) = state.idle.pop()
-            {
-                state.lent += 1;
-                let generation = state.generation;
-                return Some(Lent { pool: self.clone(), link: Some(link), generation });
+            if let Some(lent) = self.lend(&mut state) {
+                return Some(lent);
             }
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -63,7 +59,10 @@ impl Pool {
 
     /// Returns `None` if no connection is idle, or if the pool is closed.
     pub(super) fn try_take(self: &Arc<Self>) -> Option<Lent> {
-        let mut state = self.lock();
+        self.lend(&mut self.lock())
+    }
+
+    fn lend(self: &Arc<Self>, state: &mut State) -> Option<Lent> {
         let link = if state.closed || state.is_paused { None } else { state.idle.pop() }?;
         state.lent += 1;
         let generation = state.generation;
@@ -92,10 +91,6 @@ impl Pool {
         // Also after a panic.
         let _paused = Paused(self);
         work()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
     }
 
     /// Lends nothing from now on, waits for lent connections, and closes all.

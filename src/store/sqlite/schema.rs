@@ -2,12 +2,19 @@
 //!
 //! [`FORMAT`] pins the layout: every change of the layout has a new number.
 
-use std::fmt;
+use bytes::Bytes;
+use rusqlite::Row;
 
-use crate::{Key, time::Timestamp};
+use super::fault::{Raw, corrupt_entry};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Result, embedded::chunk_count},
+    time::Timestamp,
+};
 
 /// The version of everything in this file; the database's `user_version`.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: u32 = 2;
 
 /// Marks our files: the database's `application_id`, `lrdr`.
 pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"lrdr");
@@ -139,20 +146,8 @@ pub(super) fn millis(time: Timestamp) -> i64 {
 
 /// How many bytes an entry counts for, without the indexes and the unused space in SQLite's pages.
 pub(super) fn cost(head: usize, url: usize, body: u64, chunked: bool) -> u64 {
-    let chunks = if chunked { chunk_count(body) } else { 0 };
+    let chunks = if chunked { chunk_count(body, CHUNK) } else { 0 };
     ROW + (head + url) as u64 + body + chunks * CHUNK_ROW
-}
-
-/// The number of chunks of a body of `len` bytes.
-pub(super) fn chunk_count(len: u64) -> u64 {
-    len.div_ceil(CHUNK as u64)
-}
-
-/// The length of chunk `number` of a body of `len` bytes.
-pub(super) fn chunk_len(len: u64, number: u32) -> usize {
-    let left = len.saturating_sub(u64::from(number) * CHUNK as u64);
-    // At most `CHUNK`, so it fits.
-    left.min(CHUNK as u64) as usize
 }
 
 /// The columns of an entry that the cache reads, beside the head.
@@ -166,6 +161,23 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Reads the columns `body, body_bytes, content_checksum`, from `first` on.
+    pub(super) fn read(row: &Row<'_>, first: usize) -> Raw<Self> {
+        Ok(Self {
+            body: row.get(first)?,
+            len: row.get(first + 1)?,
+            content_checksum: row.get(first + 2)?,
+        })
+    }
+
+    /// Returns the checked head of a row.
+    pub(super) fn head(&self, key: &Key, checksum: u32, head: Bytes) -> Result<Head> {
+        if self.checksum(key.as_bytes(), &head) != checksum {
+            return Err(corrupt_entry(key, "a row that does not match its checksum"));
+        }
+        Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
+    }
+
     /// Covers the key too, so that no row is read as another. Does not cover columns that are only
     /// there for people.
     pub(super) fn checksum(&self, key: &[u8], head: &[u8]) -> u32 {
@@ -188,16 +200,6 @@ pub(super) fn chunk_checksum(body: i64, number: u32, data: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What is wrong with stored bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damage(pub(super) &'static str);
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
 pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {
     Some(Key::from_bytes(bytes.try_into().ok()?))
 }
@@ -205,18 +207,6 @@ pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_chunk_has_the_rest() {
-        let chunk = CHUNK as u64;
-        for (len, count, last) in
-            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
-        {
-            assert_eq!(chunk_count(len), count, "{len}");
-            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
-        }
-        assert_eq!(chunk_len(5, 1), 0);
-    }
 
     /// The checksums of format 2, never to be changed under that number.
     #[test]

@@ -12,7 +12,10 @@ use std::{
 };
 
 use super::fault::STORE;
-use crate::store::{Error, ErrorKind, Result, disk::io_kind};
+use crate::store::{
+    Error, ErrorKind, Result,
+    disk::{file_id, io_kind},
+};
 
 const SUFFIX: &str = "-lock";
 
@@ -35,7 +38,7 @@ impl Sharing {
         path.push(SUFFIX);
         let (path, begun) = (PathBuf::from(path), Instant::now());
         loop {
-            let file = match options().open(&path) {
+            let file = match private_file().create(true).truncate(false).open(&path) {
                 Ok(file) => file,
                 Err(_) if !is_exclusive => return Ok(None),
                 Err(error) => return Err(failed(given, error)),
@@ -58,10 +61,10 @@ impl Sharing {
     }
 }
 
-/// Only its owner can open a new file, as with SQLite's own.
-fn options() -> OpenOptions {
+/// To write a file that only its owner can open if it is new.
+pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
@@ -94,22 +97,13 @@ fn in_use(given: &Path, is_exclusive: bool) -> Error {
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
-/// Whether the path still names this file.
-#[cfg(unix)]
+/// Whether the path still names this file. Where files have no numbers, an open file cannot be
+/// removed.
 fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::metadata(path)) {
-        (Ok(file), Ok(path)) => id(file) == id(path),
+        (Ok(file), Ok(path)) => file_id(&file) == file_id(&path),
         _ => false,
     }
-}
-
-/// Whether the path still names this file. An open file cannot be removed there.
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 #[cfg(test)]

@@ -1,16 +1,14 @@
-use super::{pool::READERS, *};
-use crate::store::embedded::tests::{
-    KEY, SlowClock, occupied::Occupied, put, slow_reads_move_away_and_come_back,
-};
+use futures_util::StreamExt;
+use rusqlite::Connection;
 
-#[test]
-fn slow_lookups_move_off_the_calling_thread_and_come_back() {
-    let (directory, clock) = (tempfile::tempdir().unwrap(), SlowClock::default());
-    let path = directory.path().join("cache.db");
-    let (settings, config) = Sqlite::builder(path).into_config();
-    let settings = Settings { reads: clock.read_mode(), ..settings };
-    slow_reads_move_away_and_come_back(&Sqlite::start((settings, config), None).unwrap(), &clock);
-}
+use super::{change::Change, pool::READERS, *};
+use crate::store::{
+    ErrorKind,
+    embedded::{
+        Database, Transaction,
+        tests::{KEY, head, occupied::Occupied, put},
+    },
+};
 
 #[test]
 fn a_lookup_in_place_waits_for_no_connection() {
@@ -42,5 +40,49 @@ async fn a_damaged_file_is_emptied_by_the_first_write_that_meets_the_damage() {
             assert_eq!(store.len().await.unwrap(), 1);
         }
         store.close().await.unwrap();
+    }
+}
+
+#[test]
+fn bodies_of_a_dead_process_are_abandoned_although_a_transaction_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.db");
+    let (db, mut writing) = Db::open(Sqlite::builder(&path).into_config().1).unwrap();
+    let lock_file = directory.path().join("cache.db-writer-0000000000000001");
+    std::fs::write(&lock_file, "").unwrap();
+    let conn = Connection::open(&path).unwrap();
+    conn.execute("INSERT INTO unfinished (body, owner) VALUES (7, 1)", []).unwrap();
+    let fail = |txn: &mut Change<'_>| {
+        txn.abandon_dead()?;
+        Err(rusqlite::Error::InvalidQuery)
+    };
+    assert!(db.transact(&mut writing, false, fail).is_err());
+    db.transact(&mut writing, false, |txn| txn.abandon_dead()).unwrap();
+    let left = "SELECT (SELECT count(*) FROM unfinished), (SELECT body FROM garbage)";
+    let left = conn.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!((left, lock_file.exists()), (Ok((0, 7)), false));
+}
+
+#[tokio::test]
+async fn errors_of_a_damaged_row_name_its_key() {
+    let columns = ["version", "checksum", "head", "body", "body_bytes", "content_checksum"];
+    for (column, value) in
+        columns.map(|column| (column, "'text'")).into_iter().chain([("head", "x'00'")])
+    {
+        let (store, key) = (Sqlite::temporary().unwrap(), Some(&KEY));
+        put(&store).await;
+        let version = store.get(&KEY).await.unwrap().unwrap().version;
+        let conn = Connection::open(store.path()).unwrap();
+        let damage = format!("UPDATE entries SET {column} = {value}");
+        assert_eq!(conn.execute(&damage, []), Ok(1));
+        let scanned = store.scan().next().await.unwrap().unwrap_err();
+        assert_eq!((scanned.kind(), scanned.key()), (ErrorKind::Corrupt, key), "{column}");
+        let got = store.get(&KEY).await.unwrap_err();
+        assert_eq!((got.kind(), got.key()), (ErrorKind::Corrupt, key), "{column}");
+        // No row has the version that was seen.
+        if column != "version" {
+            let updated = store.update(&KEY, version, head()).await.unwrap_err();
+            assert_eq!((updated.kind(), updated.key()), (ErrorKind::Corrupt, key), "{column}");
+        }
     }
 }

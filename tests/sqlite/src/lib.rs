@@ -12,13 +12,12 @@ mod entries;
 mod occupied;
 #[path = "../../support/read_place.rs"]
 mod read_place;
+#[path = "../../support/twins.rs"]
+mod twins;
 
 use std::{
-    env,
     path::{Path, PathBuf},
-    pin::Pin,
-    process::{Command, Stdio},
-    task::Poll,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -28,7 +27,7 @@ use http::{Method, Response};
 use larder::{
     entry::Head,
     store::{
-        ErrorKind, Result, Sqlite, Store, Version, Writer,
+        ErrorKind, Result, Sqlite, Store, Writer,
         sqlite::{Durability, Reads},
     },
     time::Timestamp,
@@ -37,9 +36,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 #[cfg(target_os = "linux")]
-use self::child::peak;
+use self::twins::limits;
 use self::{
-    child::{CHILD, child, child_path, hear, say},
+    child::{child, child_path, hear, say},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
     read_place::{a_setting_decides, a_time_limit_decides_for_its_handle_alone},
 };
@@ -139,27 +138,6 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
     drop(store);
     let left: Vec<_> = files().collect();
     assert_eq!(left.len(), 1, "{left:?}");
-}
-
-#[tokio::test]
-async fn reopening_keeps_the_entries() {
-    let (_directory, path) = place();
-    let sizes = [0, 1, 10_000, 32 * 1024, 32 * 1024 + 1, CHUNK, CHUNK + 1, 700_000];
-    {
-        let store = Sqlite::open(&path).unwrap();
-        for (number, len) in sizes.into_iter().enumerate() {
-            let number = number as u64;
-            put(&store, key(number), head(), body(number, len)).await.unwrap();
-        }
-        // Dropped without a word: that syncs as well.
-    }
-    let store = Sqlite::open(&path).unwrap();
-    assert_eq!(store.len().await.unwrap(), sizes.len() as u64);
-    assert!(store.size_bytes().await.unwrap() > sizes.iter().sum::<usize>() as u64);
-    for (number, len) in sizes.into_iter().enumerate() {
-        let number = number as u64;
-        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{len} bytes");
-    }
 }
 
 #[tokio::test]
@@ -329,31 +307,9 @@ async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
 async fn a_closed_store_answers_that_it_is_closed() {
     let (_directory, path) = place();
     for store in [Sqlite::open(&path).unwrap(), Sqlite::in_memory(1 << 30).unwrap()] {
-        put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
-        let mut writing = store.put(&key(2), head()).await.unwrap();
-        writing.write(body(2, 500_000)).await.unwrap();
-        let reading = store.get(&key(1)).await.unwrap().unwrap();
         let clone = store.clone();
-        store.close().await.unwrap();
-        clone.close().await.unwrap();
-
-        let closed = |error: larder::store::Error| {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-            assert!(error.to_string().contains("is closed"), "{error}");
-        };
-        closed(clone.get(&key(1)).await.unwrap_err());
-        closed(clone.put(&key(1), head()).await.unwrap_err());
-        closed(clone.update(&key(1), Version::new(1), head()).await.unwrap_err());
-        closed(clone.remove(&key(1)).await.unwrap_err());
-        closed(clone.remove_expired(Timestamp::MAX).await.unwrap_err());
-        closed(clone.remove_tagged("a").await.unwrap_err());
-        closed(clone.clear().await.unwrap_err());
-        closed(clone.vacuum().await.unwrap_err());
-        closed(clone.len().await.unwrap_err());
-        closed(clone.size_bytes().await.unwrap_err());
-        closed(Box::pin(clone.scan()).next().await.unwrap().unwrap_err());
-        closed(writing.finish(None).await.unwrap_err());
-        closed(read(reading).await.unwrap_err());
+        twins::a_closed_store_says_so(store, async |store| store.close().await).await;
+        twins::is_closed(clone.vacuum().await);
     }
     // What the writer had sent is given up by closing.
     let after = rows(&path);
@@ -444,6 +400,9 @@ async fn replacing_and_removing_leave_no_rows() {
     assert_eq!(rows(&path), [1, 4, 2, 0, 0]);
 
     let store = Sqlite::open(&path).unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    assert!(store.update(&key(1), seen, tagged(&["c"], Some(9))).await.unwrap());
+    assert_eq!(rows(&path), [1, 4, 1, 0, 0]);
     put(&store, key(1), tagged(&["b", "c", "d"], None), body(2, 10)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 10));
     assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
@@ -476,28 +435,6 @@ async fn a_dropped_writer_leaves_no_rows() {
         assert!(begin.elapsed() < NEVER, "{:?}", rows(&path));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-#[tokio::test]
-async fn an_update_replaces_the_head_alone_and_only_of_what_was_seen() {
-    let (_directory, path) = place();
-    let store = Sqlite::open(&path).unwrap();
-    for (number, len) in [(1, 100), (2, 300_000)] {
-        let key = key(number);
-        put(&store, key, tagged(&["a", "b"], Some(5)), body(number, len)).await.unwrap();
-        let seen = store.get(&key).await.unwrap().unwrap().version;
-        assert!(store.update(&key, seen, tagged(&["b", "c"], Some(9))).await.unwrap());
-        assert!(!store.update(&key, seen, tagged(&["d"], None)).await.unwrap());
-        let hit = store.get(&key).await.unwrap().unwrap();
-        assert_ne!(hit.version, seen);
-        assert_eq!(hit.head.expires_at(), Some(Timestamp::from_millis(9)));
-        assert_eq!(hit.head.body_len(), len as u64);
-        assert_eq!(read(hit).await.unwrap(), body(number, len));
-    }
-    assert_eq!(store.remove_expired(Timestamp::from_millis(8)).await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
-    assert_eq!(rows(&path), [2, 3, 4, 0, 0]);
-    assert_eq!(store.remove_tagged("c").await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -538,28 +475,6 @@ async fn clearing_leaves_unfinished_bodies_alone() {
     // The triggers are back.
     plain(&path).execute("DELETE FROM entries", []).unwrap();
     assert_eq!(settled_rows(&path).await, [0; 5]);
-}
-
-#[tokio::test]
-async fn writes_that_arrive_together_are_all_there() {
-    let store = Sqlite::temporary().unwrap();
-    let writes = (0..500).map(|number| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            put(&store, key(number % 250), head(), body(number, 3_000)).await.unwrap();
-            assert!(get(&store, key(number % 250)).await.is_some());
-        })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        write.await.unwrap();
-    }
-    assert_eq!(store.len().await.unwrap(), 250);
-}
-
-#[test]
-fn outside_of_a_runtime_it_works_as_well() {
-    let store = Sqlite::temporary().unwrap();
-    futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -769,85 +684,7 @@ async fn scanning_lists_every_entry_once_and_passes_over_damage() {
     assert!(error.to_string().contains(&key(350).to_string()), "{error}");
 }
 
-#[tokio::test]
-async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
-    let (_directory, path) = place();
-    let store = Sqlite::open(&path).unwrap();
-    let len = |number: u64| [10, 3_000, 20_000, 200_000][number as usize % 4];
-    for number in 0..40 {
-        let head = tagged(&["a"], Some(number));
-        put(&store, key(number), head, body(number, len(number))).await.unwrap();
-    }
-    store.close().await.unwrap();
-    let whole = std::fs::read(&path).unwrap();
-    let (mut right, mut wrong) = (0, 0);
-    for round in 0..80_usize {
-        let mut damaged = whole.clone();
-        match round {
-            0 => damaged.truncate(whole.len() / 2),
-            1 => damaged.truncate(4_000),
-            _ => {
-                // Mostly in the first bytes of pages, where their structure is.
-                let page =
-                    if round < 20 { round - 2 } else { (round * 7_919) % (whole.len() / PAGE) };
-                for at in 0..16 {
-                    damaged[page * PAGE + at] ^= (round * 31 + at * 17) as u8;
-                }
-            }
-        }
-        std::fs::write(&path, &damaged).unwrap();
-        let store = match Sqlite::open(&path) {
-            Ok(store) => store,
-            Err(error) => {
-                let text = error.to_string();
-                assert!(text.contains("remove it") || text.contains("another path"), "{text}");
-                wrong += 1;
-                continue;
-            }
-        };
-        for number in 0..40 {
-            let read = match store.get(&key(number)).await {
-                Ok(Some(hit)) => read(hit).await,
-                Ok(None) => continue,
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(bytes) => {
-                    assert!(bytes == body(number, len(number)), "round {round}, entry {number}");
-                    right += 1;
-                }
-                Err(_) => wrong += 1,
-            }
-        }
-        // These may fail as well, but they end.
-        drop(put(&store, key(100), head(), body(100, 300_000)).await);
-        drop(store.remove_tagged("a").await);
-        drop(store.vacuum().await);
-        drop(store.close().await);
-        drop(store);
-        for beside in ["-wal", "-shm"] {
-            drop(std::fs::remove_file(format!("{}{beside}", path.display())));
-        }
-    }
-    assert!(right > 0 && wrong > 0, "{right} {wrong}");
-}
-
 // ===== expiry, eviction, room =====
-
-#[tokio::test]
-async fn expired_and_tagged_entries_are_removed_by_the_thousand() {
-    let store = Sqlite::temporary().unwrap();
-    join_all((0..2_500).map(async |number| {
-        let head = tagged(&["all"], Some(if number < 2_300 { number } else { 10_000 }));
-        put(&store, key(number), head, body(number, 10)).await.unwrap();
-    }))
-    .await;
-    assert_eq!(store.remove_expired(Timestamp::from_millis(2_200)).await.unwrap(), 2_201);
-    assert_eq!(store.len().await.unwrap(), 299);
-    assert_eq!(store.remove_tagged("none").await.unwrap(), 0);
-    assert_eq!(store.remove_tagged("all").await.unwrap(), 299);
-    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
-}
 
 /// What the store's statements look at, by SQLite's own account.
 #[tokio::test]
@@ -879,36 +716,7 @@ async fn removal_goes_by_index() {
 async fn a_crawl_passes_through_the_window_and_what_was_read_stays() {
     let (_directory, path) = place();
     let store = Sqlite::builder(&path).max_bytes(200_000).open().unwrap();
-    let has = async |number| get(&store, key(number)).await.is_some();
-    for number in 0..18 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    assert_eq!(store.len().await.unwrap(), 18);
-    for number in 100..200 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    assert!(store.size_bytes().await.unwrap() <= 200_000);
-    for number in [0, 3, 10, 199] {
-        assert!(has(number).await, "{number}");
-    }
-    assert!(!has(150).await);
-
-    // What comes back, or is read while it is new, stays. Others go, those that were read last.
-    for number in 150..160 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-    }
-    for number in 200..220 {
-        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
-        assert!(has(number).await);
-    }
-    assert!(store.size_bytes().await.unwrap() <= 200_000);
-    assert!(has(219).await && has(210).await && !has(5).await);
-
-    let len = store.len().await.unwrap();
-    // All take the same, so that what has gone is known by what is left.
-    let (evicted, size) = (store.evicted(), store.size_bytes().await.unwrap());
-    assert_eq!(evicted.entries, 18 + 100 + 10 + 20 - len);
-    assert_eq!(evicted.bytes, evicted.entries * (size / len));
+    let len = twins::a_crawl_passes_through_the_window(&store, || store.evicted()).await;
     store.close().await.unwrap();
     assert_eq!(rows(&path), [len as i64, 0, 0, 0, 0]);
 }
@@ -929,29 +737,9 @@ async fn eviction_ends_where_the_sum_is_wrong() {
 async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
     let (_directory, path) = place();
     let store = Sqlite::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
-    for number in 0..30 {
-        put(&store, key(number), head(), body(number, 20_000)).await.unwrap();
-    }
-    put(&store, key(100), head(), body(100, 2 * MIB + MIB / 2)).await.unwrap();
-    assert!(store.size_bytes().await.unwrap() <= 3 * MIB as u64);
-    assert_eq!(get(&store, key(100)).await.unwrap(), body(100, 2 * MIB + MIB / 2));
-    assert!(store.len().await.unwrap() > 20);
-
-    let error = put(&store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // By its head alone as well.
-    let parts = Response::builder()
-        .header("x-long", vec![b'a'; 4 * MIB].as_slice())
-        .body(())
-        .unwrap()
-        .into_parts();
-    let long = Head::new(Method::GET, "/", parts.0, Timestamp::MIN);
-    let error = put(&store, key(102), long, body(102, 300_000)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge);
-    assert!(get(&store, key(100)).await.is_some());
-    let len = store.len().await.unwrap() as i64;
+    let len = twins::large_bodies_make_room_by_their_size(&store).await;
     store.close().await.unwrap();
-    assert_eq!(settled_rows(&path).await, [len, 20, 0, 0, 0]);
+    assert_eq!(settled_rows(&path).await, [len as i64, 20, 0, 0, 0]);
 }
 
 #[tokio::test]
@@ -1012,17 +800,7 @@ async fn two_processes_do_ten_thousand_operations_each() {
     }
     let (_directory, path) = place();
     let store = patient(&path);
-    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
-    mixed(&store, 1, 300_000, Timestamp::from_millis(1_000)).await;
-    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
-    assert!(status.success());
-    let entries = store.len().await.unwrap();
-    assert_eq!(store.scan().count().await as u64, entries);
-    let mut removed = store.remove_tagged("updated").await.unwrap();
-    for tag in 0..20 {
-        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
-    }
-    assert_eq!(removed, entries, "the indexes know of every entry");
+    twins::two_processes_do_ten_thousand_operations_each(name, &path, &store).await;
     store.close().await.unwrap();
 }
 
@@ -1150,58 +928,6 @@ async fn orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_leaves_whole_entries_only() {
-    let name = "kill_9_leaves_whole_entries_only";
-    if let Some(path) = child_path() {
-        let store = Sqlite::builder(path)
-            .durability(Durability::Every(Duration::from_millis(3)))
-            .max_bytes(20 * MIB as u64)
-            .open()
-            .unwrap();
-        for seed in 0_u64.. {
-            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
-            // The body's first bytes say which one it is.
-            let mut bytes = seed.to_le_bytes().to_vec();
-            bytes.extend_from_slice(&body(seed, len));
-            let head = tagged(&["all"], Some(seed));
-            put(&store, key(seed % 101), head, bytes.into()).await.unwrap();
-            say(&format!("wrote {seed}."));
-        }
-    }
-    let (directory, path) = place();
-    let mut entries = 0;
-    for round in 0..6 {
-        let mut child = child(name, &path).spawn().unwrap();
-        hear(&mut child, "wrote", 40 + 31 * round);
-        child.kill().unwrap();
-        child.wait().unwrap();
-
-        let store = Sqlite::builder(&path).max_bytes(20 * MIB as u64).open().unwrap();
-        let items: Vec<_> = store.scan().collect().await;
-        for item in items {
-            let hit = store.get(&item.unwrap().key).await.unwrap().unwrap();
-            let bytes = read(hit).await.unwrap();
-            let seed = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
-            assert!(bytes[8..] == body(seed, len));
-            entries += 1;
-        }
-        // What was acknowledged is there: it is the power that must not fail.
-        let last = (39 + 31 * round) as u64;
-        let found = get(&store, key(last % 101)).await.unwrap();
-        assert!(u64::from_le_bytes(found[..8].try_into().unwrap()) >= last);
-        assert!(store.size_bytes().await.unwrap() <= 20 * MIB as u64);
-        let len = store.len().await.unwrap() as i64;
-        store.close().await.unwrap();
-        let rows = settled_rows(&path).await;
-        assert_eq!((rows[0], rows[2], rows[3], rows[4]), (len, len, 0, 0));
-    }
-    assert!(entries > 0);
-    let left: Vec<_> = directory.path().read_dir().unwrap().map(Result::unwrap).collect();
-    assert_eq!(left.len(), 1, "{left:?}");
-}
-
 #[tokio::test]
 async fn a_body_is_left_to_readers_of_other_processes_for_a_while() {
     let (_directory, path) = place();
@@ -1276,50 +1002,13 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
     let name = "a_full_disk_is_an_error_and_room_is_used_again";
     if let Some(path) = child_path() {
         let store = Sqlite::open(path).unwrap();
-        put(&store, key(0), head(), body(0, 100_000)).await.unwrap();
-        let mut number = 0;
-        let error = loop {
-            number += 1;
-            assert!(number < 1_000, "the limit was never met");
-            if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
-        assert!(error.to_string().contains("make room"), "{error}");
-        // What failed is not there, and nothing is there in part.
-        assert_eq!(get(&store, key(number)).await, None);
-        for item in store.scan().collect::<Vec<_>>().await {
-            let key = item.unwrap().key;
-            assert!(get(&store, key).await.is_some());
-        }
-        // Still full.
-        let error = put(&store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
-
-        let pid = std::process::id().to_string();
-        let raised =
-            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
-        assert!(raised.success());
-        for number in 2_000..2_100 {
-            put(&store, key(number), head(), body(number, 200_000)).await.unwrap();
-        }
-        assert_eq!(get(&store, key(2_050)).await.unwrap(), body(2_050, 200_000));
+        limits::a_full_disk_is_an_error_and_room_is_used_again(&store).await;
         store.close().await.unwrap();
-        say("survived");
+        println!("survived");
         return;
     }
     let (_directory, path) = place();
-    // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture"])
-        .arg(env::current_exe().unwrap())
-        .arg(name)
-        .env(CHILD, &path)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    limits::survives_on_8_mib(name, &path);
     let store = Sqlite::open(&path).unwrap();
     assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
     store.close().await.unwrap();
@@ -1333,31 +1022,11 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
     if let Some(path) = child_path() {
-        let store = Sqlite::open(path).unwrap();
-        let before = peak();
-        let block = body(1, MIB);
-        let mut writer = store.put(&key(1), head()).await.unwrap();
-        for _ in 0..256 {
-            // A memory of its own each time, as from a socket.
-            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
-        }
-        writer.finish(None).await.unwrap();
-        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
-        let mut len = 0;
-        while let Some(chunk) = body.chunk().await {
-            len += chunk.unwrap().len();
-        }
-        assert_eq!(len, 256 * MIB);
-        let grown = peak() - before;
-        say(&format!("grown by {} KiB", grown / 1_024));
-        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
-        return;
+        return limits::a_large_body_passes_through_little_memory(&Sqlite::open(path).unwrap())
+            .await;
     }
     let (_directory, path) = place();
-    let output = child(name, &path).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("grown by"), "{text}");
-    println!("{text}");
+    limits::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1386,21 +1055,5 @@ async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_that_nobody_polls_hold_no_other_up() {
-    let store = Sqlite::temporary().unwrap();
-    let mut stalled = Vec::new();
-    for number in 0..64 {
-        let store = store.clone();
-        let mut writing = Box::pin(async move {
-            let mut writer = store.put(&key(number), head()).await.unwrap();
-            for _ in 0..1_000 {
-                writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
-            }
-        });
-        // Polled until it waits for room once, and then never again.
-        std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
-        stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
-    }
-    put(&store, key(1_000), head(), body(1, 32 * MIB)).await.unwrap();
-    assert!(store.get(&key(1_000)).await.unwrap().is_some());
-    store.clear().await.unwrap();
+    twins::writers_that_nobody_polls_hold_no_other_up(&Sqlite::temporary().unwrap()).await;
 }

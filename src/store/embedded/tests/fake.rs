@@ -1,7 +1,6 @@
 //! A database in memory that fails when it is told to.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     ops::Bound,
     path::PathBuf,
@@ -19,9 +18,9 @@ use crate::{
         Error, ErrorKind, Result, Scanned, Version,
         disk::Page,
         embedded::{
-            Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage,
-            KeyStart, Leases, Lookup, Outcome, Placed, Purge, QueueState, ReadMode, Recovery,
-            Settings, Step, Transaction, closed, key_start,
+            Body, Database, Durability, Engine, Entry, Found, Garbage, KeyStart, Leases, Lookup,
+            Outcome, Placed, Purge, QueueState, Read, ReadMode, Reads, Recovery, Settings, Step,
+            Transaction, closed,
         },
     },
 };
@@ -45,8 +44,13 @@ struct Inner {
     /// A failing transaction fails before its work, and not at its commit.
     fails_early: bool,
     transactions: usize,
-    /// The threads of the lookups.
+    /// The threads of the lookups that read.
     readers: Vec<ThreadId>,
+    /// The time on the clock of the store. Only reads and the test advance it.
+    now: Duration,
+    read_takes: Duration,
+    /// A lookup would have to wait: how long it takes to find that out.
+    busy: Option<Duration>,
 }
 
 #[derive(Clone, Default)]
@@ -62,7 +66,6 @@ struct State {
 pub(super) struct Rows {
     entries: BTreeMap<Key, Row>,
     next: u64,
-    queue: QueueState,
     chunks: BTreeMap<u64, Vec<Bytes>>,
     unfinished: BTreeSet<u64>,
     garbage: BTreeSet<u64>,
@@ -71,7 +74,6 @@ pub(super) struct Rows {
 #[derive(Clone)]
 struct Row {
     entry: Entry,
-    place: u64,
     body: Option<u64>,
 }
 
@@ -92,7 +94,27 @@ impl Plan {
         self.lock().transactions
     }
 
-    /// How many lookups ran on this thread, and how many on others, since the last call.
+    pub(super) fn pass(&self, time: Duration) {
+        self.lock().now += time;
+    }
+
+    fn pass_read(&self) {
+        let mut inner = self.lock();
+        let time = inner.read_takes;
+        inner.now += time;
+    }
+
+    /// How long each read takes from now on.
+    pub(super) fn reads_take(&self, time: Duration) {
+        self.lock().read_takes = time;
+    }
+
+    /// Whether lookups have to wait from now on, and how long it takes to find that out.
+    pub(super) fn set_busy(&self, busy: Option<Duration>) {
+        self.lock().busy = busy;
+    }
+
+    /// How many lookups read on this thread, and how many on others, since the last call.
     pub(super) fn take_reads(&self) -> (usize, usize) {
         let readers = std::mem::take(&mut self.lock().readers);
         let here = readers.iter().filter(|thread| **thread == thread::current().id()).count();
@@ -103,13 +125,16 @@ impl Plan {
 /// Opens an empty database.
 pub(super) fn open<const LOSES: bool>(
     durability: Durability,
-    reads: ReadMode,
+    reads: Reads,
 ) -> (Engine<Fake<LOSES>>, Arc<Plan>) {
     let plan = Arc::<Plan>::default();
     let fake = Fake { state: Mutex::default(), plan: plan.clone() };
+    let clock = plan.clone();
+    let reads = ReadMode::with_clock(reads, move || clock.lock().now);
     let settings = Settings {
         path: PathBuf::from("fake"),
-        max_bytes: 1 << 20,
+        // Nothing is evicted.
+        max_bytes: u64::MAX,
         durability,
         reads: Arc::new(reads),
         is_shared: false,
@@ -134,36 +159,39 @@ impl<const LOSES: bool> Fake<LOSES> {
         }
         if state.is_down { Err(full()) } else { Ok(state) }
     }
+
+    /// Everything fails until the writer thread has recovered the database.
+    pub(super) fn break_down(&self) {
+        self.state().is_down = true;
+    }
 }
 
-impl<const LOSES: bool> Database for Fake<LOSES> {
-    const STORE: &'static str = "fake";
-    const CHUNK: usize = 40 * 1024;
-    const UNSYNCED: usize = usize::MAX;
-    const REPLACED: usize = 0;
-    const LEISURE: Option<Duration> = None;
-    const LOSES_UNSYNCED: bool = LOSES;
-
-    type Fault = Error;
+impl<const LOSES: bool> Read for Fake<LOSES> {
     type Chunks = Vec<Bytes>;
     type Cursor = Option<Key>;
-    type Connection = ();
-    type Transaction<'t> = Change<'t>;
 
     fn get(&self, key: &Key, _: &Arc<Leases>) -> Result<Lookup<Self>> {
         self.plan.lock().readers.push(thread::current().id());
         let state = self.read()?;
+        self.plan.pass_read();
         let Some(row) = state.rows.entries.get(key) else { return Ok(None) };
-        let body = match (&row.entry.body, row.body) {
-            (Body::Inline(bytes), _) => FoundBody::Here(bytes.clone()),
+        let (first, rest) = match (&row.entry.body, row.body) {
+            (Body::Inline(bytes), _) => (bytes.clone(), None),
             (_, body) => {
                 let mut chunks = body.map(|body| state.rows.chunks[&body].clone()).unwrap();
-                let first = chunks.remove(0);
-                let (rest, len) = (Box::new(chunks), row.entry.head.body_len());
-                FoundBody::Chunks { first, rest, len }
+                (chunks.remove(0), Some(Box::new(chunks)))
             }
         };
-        Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, body }))
+        Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, first, rest }))
+    }
+
+    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
+        let busy = self.plan.lock().busy;
+        if let Some(time) = busy {
+            self.plan.pass(time);
+            return Ok(None);
+        }
+        self.get(key, leases).map(Some)
     }
 
     fn read_chunks(&self, rest: &mut Vec<Bytes>) -> Result<(VecDeque<Result<Bytes>>, bool)> {
@@ -188,27 +216,28 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     }
 
     fn size(&self) -> Result<u64> {
-        Ok(self.read()?.rows.size())
+        Ok(self.read()?.rows.entries.values().map(|row| row.entry.head.body_len()).sum())
     }
+}
 
-    fn check_open(&self) -> Result<()> {
-        if self.state().is_closed { Err(closed("fake", "fake".as_ref())) } else { Ok(()) }
-    }
+impl<const LOSES: bool> Database for Fake<LOSES> {
+    const STORE: &'static str = "fake";
+    const CHUNK: usize = 40 * 1024;
+    const UNSYNCED: usize = usize::MAX;
+    const REPLACED: usize = 0;
+    const LEISURE: Option<Duration> = None;
+    const LOSES_UNSYNCED: bool = LOSES;
+
+    type Fault = Error;
+    type Connection = ();
+    type Transaction<'t> = Change<'t>;
 
     fn needs_recovery(&self) -> bool {
         self.state().is_down
     }
 
-    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
-        Error::new(ErrorKind::Other, "fake", "a panic")
-    }
-
     fn cost(entry: &Entry) -> u64 {
-        entry.head.body_len() + 100
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        len
+        entry.head.body_len()
     }
 
     fn transact(
@@ -246,7 +275,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Ok(None)
     }
 
-    fn recover(&self, (): &mut (), _: &Failure) -> Recovery {
+    fn recover(&self, (): &mut (), _: &Error) -> Recovery {
         let mut state = self.state();
         if LOSES {
             state.rows = state.synced.as_deref().cloned().unwrap_or_default();
@@ -261,17 +290,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     }
 }
 
-impl Rows {
-    fn size(&self) -> u64 {
-        self.entries.values().map(Row::cost).sum()
-    }
-}
-
 impl Row {
-    fn cost(&self) -> u64 {
-        Fake::<true>::cost(&self.entry)
-    }
-
     fn is_meant(&self, purge: &Purge) -> bool {
         let head = &self.entry.head;
         match purge {
@@ -287,9 +306,6 @@ pub(super) struct Change<'t>(&'t mut Rows);
 impl Change<'_> {
     fn take(&mut self, key: &Key) -> bool {
         let Some(row) = self.0.entries.remove(key) else { return false };
-        if row.place >= self.0.queue.boundary {
-            self.0.queue.window = self.0.queue.window.saturating_sub(row.cost());
-        }
         self.0.garbage.extend(row.body);
         true
     }
@@ -299,10 +315,8 @@ impl Transaction for Change<'_> {
     type Fault = Error;
 
     fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Placed> {
-        let old = self.0.entries.get(key).map(|row| row.place);
-        self.take(key);
+        let is_new = !self.take(key);
         self.0.next += 1;
-        let place = old.unwrap_or(self.0.next);
         let body = match &entry.body {
             Body::Inline(_) => None,
             Body::Chunks { tail, .. } => {
@@ -312,12 +326,8 @@ impl Transaction for Change<'_> {
                 Some(id)
             }
         };
-        let row = Row { entry: entry.clone(), place, body };
-        if place >= self.0.queue.boundary {
-            self.0.queue.window += row.cost();
-        }
-        self.0.entries.insert(*key, row);
-        Ok(Placed { place, is_new: old.is_none() })
+        self.0.entries.insert(*key, Row { entry: entry.clone(), body });
+        Ok(Placed { place: 0, is_new })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, new: Version) -> Result<Outcome> {
@@ -392,46 +402,34 @@ impl Transaction for Change<'_> {
     }
 
     fn size(&mut self) -> Result<u64> {
-        Ok(self.0.size())
+        Ok(0)
     }
 
     fn queue(&mut self) -> Result<QueueState> {
-        Ok(self.0.queue)
+        Ok(QueueState::default())
     }
 
-    fn set_queue(&mut self, queue: QueueState) -> Result<()> {
-        self.0.queue = queue;
-        Ok(())
+    fn set_queue(&mut self, _: QueueState) -> Result<()> {
+        unreachable!()
     }
 
     fn next_place(&mut self) -> Result<u64> {
-        Ok(self.0.next + 1)
+        unreachable!()
     }
 
-    fn places(
-        &mut self,
-        from: u64,
-        end: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Option<KeyStart>)>> {
-        let rows = self.0.entries.iter().filter(|(_, row)| (from..end).contains(&row.place));
-        let mut places: Vec<_> = rows.map(|(key, row)| (row.place, Some(key_start(key)))).collect();
-        places.sort_unstable_by_key(|(place, _)| *place);
-        places.truncate(limit);
-        Ok(places)
+    fn places(&mut self, _: u64, _: u64, _: usize) -> Result<Vec<(u64, Option<KeyStart>)>> {
+        unreachable!()
     }
 
-    fn cost_at(&mut self, place: u64, _: Option<KeyStart>) -> Result<u64> {
-        Ok(self.0.entries.values().find(|row| row.place == place).map_or(0, Row::cost))
+    fn cost_at(&mut self, _: u64, _: Option<KeyStart>) -> Result<u64> {
+        unreachable!()
     }
 
-    fn evict(&mut self, place: u64, _: Option<KeyStart>) -> Result<bool> {
-        let row = self.0.entries.iter().find(|(_, row)| row.place == place);
-        let key = row.map(|(key, _)| *key);
-        Ok(key.is_some_and(|key| self.take(&key)))
+    fn evict(&mut self, _: u64, _: Option<KeyStart>) -> Result<bool> {
+        unreachable!()
     }
 
     fn recount(&mut self) -> Result<()> {
-        Ok(())
+        unreachable!()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     entry::Head,
     store::{
         ErrorKind, Result,
-        embedded::{Durability, Engine, ReadMode, Reads},
+        embedded::{Durability, Engine, Reads},
     },
     time::Timestamp,
 };
@@ -157,7 +157,7 @@ async fn look<const L: bool>(engine: &Engine<Fake<L>>, allowed: &Allowed, when: 
 
 /// Runs the script with failures. Returns how many transactions it took.
 async fn survive<const L: bool>(durability: Durability, fails: &[usize], early: bool) -> usize {
-    let (engine, plan) = open::<L>(durability, ReadMode::new(Reads::InPlace));
+    let (engine, plan) = open::<L>(durability, Reads::InPlace);
     plan.fail(fails.iter().copied(), early);
     let mut allowed: Allowed = (0..6).map(|key| (key, BTreeSet::from([None]))).collect();
     for (step, call) in script().into_iter().enumerate() {
@@ -217,7 +217,7 @@ async fn no_failure_brings_back_what_was_replaced_or_removed() {
 #[tokio::test]
 async fn entries_in_the_overlay_are_read_without_a_read_of_the_file() {
     let every = Durability::Every(Duration::from_secs(3_600));
-    let (engine, plan) = open::<true>(every, ReadMode::new(Reads::OffThread));
+    let (engine, plan) = open::<true>(every, Reads::OffThread);
     let read = async || engine.get(&key(0)).await.unwrap().is_some();
     run(&engine, Call::Put { key: 0, number: 1, is_large: false }).await.unwrap();
     assert!(read().await);
@@ -225,7 +225,7 @@ async fn entries_in_the_overlay_are_read_without_a_read_of_the_file() {
     run(&engine, Call::Flush).await.unwrap();
     assert!(read().await);
     assert_eq!(plan.take_reads(), (0, 1));
-    let (engine, plan) = open::<true>(every, ReadMode::new(Reads::Adaptive));
+    let (engine, plan) = open::<true>(every, Reads::Adaptive);
     assert!(engine.get(&key(0)).await.unwrap().is_none());
     assert_eq!(plan.take_reads(), (1, 0));
     let engine = engine.read_off_thread();
@@ -237,7 +237,7 @@ async fn entries_in_the_overlay_are_read_without_a_read_of_the_file() {
 #[tokio::test]
 async fn entries_are_committed_together() {
     let every = Durability::Every(Duration::from_secs(3_600));
-    let (engine, plan) = open::<true>(every, ReadMode::new(Reads::InPlace));
+    let (engine, plan) = open::<true>(every, Reads::InPlace);
     run(&engine, Call::Flush).await.unwrap();
     plan.fail([], false);
     for number in 0..100 {
@@ -254,13 +254,13 @@ async fn entries_are_committed_together() {
 async fn closing_fails_if_the_last_commit_does_and_not_if_an_earlier_one_did() {
     let every = Durability::Every(Duration::from_secs(3_600));
     let put = Call::Put { key: 0, number: 1, is_large: false };
-    let (engine, plan) = open::<false>(every, ReadMode::new(Reads::InPlace));
+    let (engine, plan) = open::<false>(every, Reads::InPlace);
     plan.fail(1..100, false);
     assert!(engine.flush().await.is_err());
     plan.fail([], false);
     engine.close().await.unwrap();
 
-    let (engine, plan) = open::<false>(every, ReadMode::new(Reads::InPlace));
+    let (engine, plan) = open::<false>(every, Reads::InPlace);
     engine.flush().await.unwrap();
     plan.fail(1..100, false);
     run(&engine, put).await.unwrap();

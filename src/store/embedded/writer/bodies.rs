@@ -5,9 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     Key,
     store::{
-        Result,
+        Error, Result,
         embedded::{
-            Failure,
             command::Incoming,
             database::{Database, Entry, Placed, Transaction},
             failure::abandoned,
@@ -48,7 +47,7 @@ impl Bodies {
             Some(body) if txn.is_unfinished(body.id)? => body.id,
             Some(_) => {
                 self.open.remove(&incoming.token);
-                incoming.fail(Failure::of(&abandoned(D::STORE)));
+                incoming.fail(&abandoned(D::STORE));
                 return Ok(());
             }
             None => match txn.begin_body()? {
@@ -58,7 +57,7 @@ impl Bodies {
                     id
                 }
                 Err(error) => {
-                    incoming.fail(Failure::of(&error));
+                    incoming.fail(&error);
                     return Ok(());
                 }
             },
@@ -75,7 +74,7 @@ impl Bodies {
     ) -> Raw<Result<Placed>, D> {
         let Some(incoming) = incoming else { return txn.put(key, entry, None).map(Ok) };
         if let Some(failure) = incoming.failed.get() {
-            return Ok(Err(failure.error()));
+            return Ok(Err(failure.repeat()));
         }
         let Some(id) = self.open.get(&incoming.token).map(|body| body.id) else {
             return Ok(Err(abandoned(D::STORE)));
@@ -129,17 +128,17 @@ impl Bodies {
     }
 
     /// A command of this body was lost with its transaction: the body lacks a chunk now.
-    pub(super) fn fail(&mut self, incoming: &Incoming, why: &Failure) {
-        incoming.fail(why.clone());
+    pub(super) fn fail(&mut self, incoming: &Incoming, why: &Error) {
+        incoming.fail(why);
         if let Some(body) = self.open.remove(&incoming.token) {
             self.orphans.push(body.id);
         }
     }
 
     /// What was written of any body may be lost, or nothing can be written any more.
-    pub(super) fn fail_all(&mut self, why: &Failure) {
+    pub(super) fn fail_all(&mut self, why: &Error) {
         for (_, body) in self.open.drain() {
-            body.incoming.fail(why.clone());
+            body.incoming.fail(why);
             self.orphans.push(body.id);
         }
     }

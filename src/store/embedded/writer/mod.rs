@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 
 use self::{
     unsynced::Unsynced,
-    work::{Done, Job, What, Work},
+    work::{Done, Job, Work},
 };
 use super::{
-    Envelope, Failure, QUEUE, Reply,
-    command::Command,
+    Envelope, QUEUE, Reply,
+    command::{Command, JobKind},
     database::{Database, Outcome, Step},
     hidden::Hidden,
     shared::Shared,
@@ -66,7 +66,7 @@ pub(super) struct Thread<D: Database> {
     busy: Option<Instant>,
     unsynced: Option<Unsynced>,
     /// Why the last transaction failed, if it did. `close` returns it.
-    failure: Option<Failure>,
+    failure: Option<Error>,
 }
 
 impl<D: Database> Thread<D> {
@@ -75,7 +75,7 @@ impl<D: Database> Thread<D> {
         commands: Receiver<Envelope>,
         connection: D::Connection,
     ) -> Self {
-        let work = Work::default();
+        let work = Work::new(shared.settings.max_bytes);
         let (rests_until, busy, unsynced, failure) = (None, None, None, None);
         Self { shared, commands, connection, work, rests_until, busy, unsynced, failure }
     }
@@ -239,7 +239,7 @@ impl<D: Database> Thread<D> {
             let result = self.transact(group, &mut done);
             let Err(error) = &result else { return (result, done) };
             self.work.bodies.rolled_back();
-            let is_mended = !D::is_busy(error) && self.recover(&Failure::of(error));
+            let is_mended = !D::is_busy(error) && self.recover(error);
             if !(is_mended && may_retry) {
                 return (result, done);
             }
@@ -255,7 +255,7 @@ impl<D: Database> Thread<D> {
                 .db
                 .transact(connection, is_synced, |txn| work.apply::<D>(txn, shared, group, done))
         };
-        D::catch(transact).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        shared.db.guard(transact)
     }
 
     /// Nothing of the transaction remains.
@@ -267,8 +267,8 @@ impl<D: Database> Thread<D> {
         replies: Vec<Reply>,
         flushes: Vec<oneshot::Sender<Result<u64>>>,
     ) {
-        let failure = Failure::of(&error);
-        self.failure = Some(failure.clone());
+        let failure = error.repeat();
+        self.failure = Some(error.repeat());
         let is_busy = D::is_busy(&error);
         self.rests_until = Some(Instant::now() + RETRY);
         self.lose(pending, &failure);
@@ -280,7 +280,7 @@ impl<D: Database> Thread<D> {
         let mut error = Some(error);
         let mut refuse = |reply: Reply| {
             if reply.is_some() {
-                answer(reply, Err(error.take().unwrap_or_else(|| failure.error())));
+                answer(reply, Err(error.take().unwrap_or_else(|| failure.repeat())));
             }
         };
         for (envelope, reply) in group.iter().zip(replies) {
@@ -308,15 +308,15 @@ impl<D: Database> Thread<D> {
     }
 
     /// These visible entries are gone, and what they replaced must not come back.
-    fn lose(&mut self, pending: &[(Key, u64)], why: &Failure) {
+    fn lose(&mut self, pending: &[(Key, u64)], why: &Error) {
         self.shared.overlay.failed(pending, Hidden::default());
         self.count_unwritten(pending.len() as u64, why);
     }
 
-    fn count_unwritten(&self, entries: u64, why: &Failure) {
+    fn count_unwritten(&self, entries: u64, why: &Error) {
         if entries > 0 {
             self.shared.unwritten.fetch_add(entries, Ordering::Relaxed);
-            event::unwritten(D::STORE, entries, why.message());
+            event::unwritten(D::STORE, entries, &why.message());
         }
     }
 
@@ -351,14 +351,16 @@ impl<D: Database> Thread<D> {
             return None;
         }
         let mut hidden = Hidden::default();
-        match &job.what {
-            What::Clear => hidden.add_all(),
-            What::Purge(purge) => hidden.add_purge(purge),
-            What::Vacuum => return None,
+        match &job.kind {
+            JobKind::Clear => hidden.add_all(),
+            JobKind::Purge(purge) => hidden.add_purge(purge),
+            JobKind::Vacuum => return None,
         }
-        let count = match &job.what {
-            What::Purge(_) => self.shared.count(|item| hidden.hides(&item.key, &item.head)),
-            What::Clear | What::Vacuum => Ok(0),
+        let count = match &job.kind {
+            JobKind::Purge(_) => self
+                .shared
+                .count(|item| item.as_ref().is_ok_and(|item| hidden.hides(&item.key, &item.head))),
+            JobKind::Clear | JobKind::Vacuum => Ok(0),
         };
         Some(count.and_then(|count| self.hide(hidden).map(|()| job.done + count)))
     }
@@ -382,7 +384,7 @@ impl<D: Database> Thread<D> {
             self.work.jobs.push_back(job);
             return;
         }
-        if matches!(job.what, What::Vacuum) {
+        if matches!(job.kind, JobKind::Vacuum) {
             self.shared.db.truncate(&mut self.connection);
         }
         answer(job.reply, Ok(job.done));
@@ -392,17 +394,15 @@ impl<D: Database> Thread<D> {
         let shared = self.shared.clone();
         let closed = shared.closed();
         let given_up = self.give_up();
-        self.work.bodies.fail_all(&Failure::of(&closed));
+        self.work.bodies.fail_all(&closed);
         for job in self.work.jobs.drain(..) {
             answer(job.reply, Err(shared.closed()));
         }
         let pending = self.shared.overlay.close();
-        self.count_unwritten(pending, &Failure::of(&closed));
-        let close = || shared.db.close(&mut self.connection, has_time);
-        let result =
-            D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
+        self.count_unwritten(pending, &closed);
+        let result = shared.db.guard(|| shared.db.close(&mut self.connection, has_time));
         // The commit before the close may have lost entries that were acknowledged.
-        let committed = self.failure.take().map_or(Ok(()), |failure| Err(failure.error()));
+        let committed = self.failure.take().map_or(Ok(()), Err);
         given_up.and(committed).and(result)
     }
 
@@ -415,7 +415,7 @@ impl<D: Database> Thread<D> {
         let abandon = || {
             shared.db.transact(connection, false, |txn| work.bodies.abandon_all::<D>(txn)).map(drop)
         };
-        D::catch(abandon).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        shared.db.guard(abandon)
     }
 }
 

@@ -7,15 +7,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
-    PATIENCE, RETRY, Thread, answer,
-    unsynced::Unsynced,
-    work::{Done, What},
-};
+use super::{PATIENCE, RETRY, Thread, answer, unsynced::Unsynced, work::Done};
 use crate::store::{
     Error, ErrorKind, Result,
     embedded::{
-        Durability, Envelope, Failure, Recovery, command::Command, database::Database,
+        Durability, Envelope, Recovery,
+        command::{Command, JobKind},
+        database::Database,
         hidden::Hidden,
     },
 };
@@ -57,10 +55,10 @@ impl<D: Database> Thread<D> {
                 _ => {}
             }
         }
-        match self.work.jobs.front().map(|job| &job.what) {
-            Some(What::Purge(purge)) => unsynced.touched.add_purge(purge),
-            Some(What::Clear) => unsynced.touched.add_all(),
-            Some(What::Vacuum) | None => {}
+        match self.work.jobs.front().map(|job| &job.kind) {
+            Some(JobKind::Purge(purge)) => unsynced.touched.add_purge(purge),
+            Some(JobKind::Clear) => unsynced.touched.add_all(),
+            Some(JobKind::Vacuum) | None => {}
         }
         if let Some(lifted) = &done.lifted {
             unsynced.touched.extend(Hidden::clone(lifted));
@@ -90,9 +88,7 @@ impl<D: Database> Thread<D> {
     /// Makes everything so far durable. If that fails, it is tried again after a while.
     pub(super) fn sync(&mut self) -> Result<()> {
         let Self { shared, connection, .. } = self;
-        let synced = D::catch(|| shared.db.sync(connection))
-            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
-        match synced {
+        match shared.db.guard(|| shared.db.sync(connection)) {
             Ok(None) => {
                 self.unsynced = None;
                 Ok(())
@@ -102,7 +98,7 @@ impl<D: Database> Thread<D> {
                 Ok(())
             }
             Err(error) if D::LOSES_UNSYNCED => {
-                self.recover(&Failure::of(&error));
+                self.recover(&error);
                 Err(error)
             }
             Err(error) => {
@@ -133,9 +129,9 @@ impl<D: Database> Thread<D> {
         if flushes.is_empty() {
             return;
         }
-        let failure = self.sync_wholly().err().map(|error| Failure::of(&error));
+        let synced = self.sync_wholly();
         for reply in flushes {
-            let outcome = failure.as_ref().map_or(Ok(0), |failure| Err(failure.error()));
+            let outcome = synced.as_ref().map_or_else(|error| Err(error.repeat()), |()| Ok(0));
             answer(Some(reply), outcome);
         }
     }
@@ -146,13 +142,13 @@ impl<D: Database> Thread<D> {
         if self.shared.db.needs_recovery() {
             let message =
                 format!("{} was reopened after an error", self.shared.settings.path.display());
-            self.recover(&Failure::new(ErrorKind::Unavailable, D::STORE, message));
+            self.recover(&Error::new(ErrorKind::Unavailable, D::STORE, message));
         }
     }
 
     /// Makes the database work again. What that undoes stays away. Returns whether the failed
     /// transaction is worth another attempt.
-    pub(super) fn recover(&mut self, why: &Failure) -> bool {
+    pub(super) fn recover(&mut self, why: &Error) -> bool {
         if D::LOSES_UNSYNCED {
             if let Some(unsynced) = self.unsynced.take() {
                 // Before anybody can read the file again.
@@ -164,13 +160,9 @@ impl<D: Database> Thread<D> {
             self.work.bodies.fail_all(why);
         }
         let Self { shared, connection, .. } = self;
-        let recovery = shared.recovering(|db| {
-            D::catch(|| db.recover(connection, why)).unwrap_or_else(|panic| {
-                // The next command tries again.
-                drop(db.panicked(panic.as_ref()));
-                Recovery::Tried
-            })
-        });
+        // After a panic, the next command tries again.
+        let recover = |db: &D| db.guard(|| Ok(db.recover(connection, why)));
+        let recovery = shared.recovering(recover).unwrap_or(Recovery::Tried);
         if recovery == Recovery::Emptied {
             self.work.bodies.fail_all(why);
         }

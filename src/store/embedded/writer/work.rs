@@ -9,8 +9,8 @@ use crate::{
         Evicted,
         embedded::{
             Envelope, Reply,
-            command::Command,
-            database::{Database, Garbage, Outcome, Purge, Step, Transaction, key_start},
+            command::{Command, JobKind},
+            database::{Database, Garbage, Outcome, Step, Transaction, key_start},
             evict::{self, Eviction},
             ghost::Ghost,
             hidden::Hidden,
@@ -39,21 +39,15 @@ pub(super) struct Work {
     /// The file is to become smaller.
     has_slack: bool,
     /// The keys of entries that were evicted lately.
-    ghost: Option<Ghost>,
+    ghost: Ghost,
 }
 
 /// Work that takes several transactions.
 pub(super) struct Job {
-    pub(super) what: What,
+    pub(super) kind: JobKind,
     pub(super) done: u64,
     pub(super) since: Instant,
     pub(super) reply: Reply,
-}
-
-pub(super) enum What {
-    Purge(Purge),
-    Clear,
-    Vacuum,
 }
 
 /// The results of a transaction, to be reported when it is committed.
@@ -71,9 +65,9 @@ pub(super) struct Done {
     garbage: Garbage,
 }
 
-impl Default for Work {
+impl Work {
     /// The last opening may have left unfinished bodies and garbage.
-    fn default() -> Self {
+    pub(super) fn new(max_bytes: u64) -> Self {
         Self {
             bodies: Bodies::default(),
             jobs: VecDeque::new(),
@@ -82,7 +76,7 @@ impl Default for Work {
             ripens: None,
             is_over: false,
             has_slack: false,
-            ghost: None,
+            ghost: Ghost::new(max_bytes),
         }
     }
 }
@@ -90,13 +84,8 @@ impl Default for Work {
 impl Job {
     /// The job that this command begins, if it does.
     pub(super) fn of(command: &Command, reply: &mut Reply) -> Option<Self> {
-        let what = match command {
-            Command::Purge(purge) => What::Purge(purge.clone()),
-            Command::Clear => What::Clear,
-            Command::Vacuum => What::Vacuum,
-            _ => return None,
-        };
-        Some(Self { what, done: 0, since: Instant::now(), reply: reply.take() })
+        let Command::Job(kind) = command else { return None };
+        Some(Self { kind: kind.clone(), done: 0, since: Instant::now(), reply: reply.take() })
     }
 }
 
@@ -127,7 +116,7 @@ impl Work {
         group: &[Envelope],
         done: &mut Done,
     ) -> Result<(), D::Fault> {
-        let is_vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
+        let is_vacuuming = matches!(self.jobs.front(), Some(Job { kind: JobKind::Vacuum, .. }));
         if self.has_garbage {
             // Removal must keep up with writing.
             let chunks = group.iter().filter(|each| matches!(each.command, Command::Chunk { .. }));
@@ -149,19 +138,18 @@ impl Work {
             let outcome = self.run::<D>(txn, shared, &envelope.command, &mut newest)?;
             done.outcomes.push(outcome);
         }
-        match self.jobs.front().map(|job| &job.what) {
-            Some(What::Purge(purge)) => {
+        match self.jobs.front().map(|job| &job.kind) {
+            Some(JobKind::Purge(purge)) => {
                 done.step = Some(txn.purge(purge, evict::ENTRIES)?);
             }
-            Some(What::Clear) => {
+            Some(JobKind::Clear) => {
                 txn.clear()?;
                 done.step = Some(Step { removed: 0, is_done: true });
             }
-            Some(What::Vacuum) | None => {}
+            Some(JobKind::Vacuum) | None => {}
         }
         let max_bytes = shared.settings.max_bytes;
-        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(max_bytes));
-        let (visited, evicted) = (&shared.visited, Evicted::default());
+        let (visited, ghost, evicted) = (&shared.visited, &mut self.ghost, Evicted::default());
         let mut eviction = Eviction { txn, visited, ghost, max_bytes, before, newest, evicted };
         done.is_over = !eviction.run()?;
         done.evicted = eviction.evicted;
@@ -197,7 +185,7 @@ impl Work {
                 };
                 *newest = Some(placed.place);
                 let start = key_start(key);
-                if placed.is_new && self.ghost.as_ref().is_some_and(|ghost| ghost.knows(start)) {
+                if placed.is_new && self.ghost.knows(start) {
                     shared.visited.add(start);
                 }
                 nothing
@@ -206,12 +194,9 @@ impl Work {
                 txn.update(key, *seen, Head::clone(head), shared.next_version())
             }
             Command::Remove { key, seen } => Ok(Ok(txn.remove(key, *seen)?.into())),
-            Command::Purge(_)
-            | Command::Clear
-            | Command::Vacuum
+            Command::Job(_)
             | Command::Settle
             | Command::Flush
-            | Command::Collect
             | Command::Recover
             | Command::Close { .. } => nothing,
         }

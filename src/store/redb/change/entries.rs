@@ -7,7 +7,7 @@ use crate::store::{
     embedded::{KeyStart, key_start},
     redb::{
         fault::Raw,
-        record::{Header, Location, cost},
+        record::{Header, Location, cost, record_len},
         schema::{
             KeyBytes, TagDigest, expiry_row, key_of, keys_from, order_row, order_rows,
             split_order_row, tag_row,
@@ -34,17 +34,11 @@ impl Change<'_> {
         inline: &[u8],
         old: Option<&Found>,
     ) -> Raw<u64> {
-        let (old_header, old_tags) = match old {
-            Some(Found::Whole { header, tags, len }) => {
-                self.shrink(Some(header.seq), cost(*len, header.body));
-                (Some(header), tags.as_slice())
-            }
-            Some(Found::Damaged { len }) => {
-                self.forget_damaged(*len);
-                (None, &[][..])
-            }
-            None => (None, &[][..]),
-        };
+        if let Some(old) = old {
+            self.shrink(old);
+        }
+        let (old_header, old_tags) =
+            (old.and_then(Found::header), old.map_or(&[][..], Found::tags));
         header.seq = match old_header {
             Some(old) => old.seq,
             None => {
@@ -71,15 +65,15 @@ impl Change<'_> {
         for new in tags.iter().filter(|new| old_tags.binary_search(new).is_err()) {
             self.index.edit()?.insert(&tag_row(new, place)[..], ())?;
         }
-        let len = header.record_len(tags, head);
+        let len = record_len(tags.len(), head.len(), inline.len());
         let mut record = self.entries.edit()?.insert_reserve(key, len)?;
         header.write(key, tags, head, inline, record.as_mut());
         drop(record);
-        self.grow(place, cost(len, header.body));
+        self.grow(place, cost(len, header.body.chunked()));
         Ok(place)
     }
 
-    pub(super) fn grow(&mut self, place: u64, bytes: u64) {
+    fn grow(&mut self, place: u64, bytes: u64) {
         self.state.size = self.state.size.saturating_add(bytes);
         let queue = &mut self.state.queue;
         if place >= queue.boundary {
@@ -88,10 +82,11 @@ impl Change<'_> {
     }
 
     /// The place of a damaged entry is unknown.
-    pub(super) fn shrink(&mut self, place: Option<u64>, bytes: u64) {
+    fn shrink(&mut self, found: &Found) {
+        let bytes = found.cost();
         self.state.size = self.state.size.saturating_sub(bytes);
         let queue = &mut self.state.queue;
-        if place.is_some_and(|place| place >= queue.boundary) {
+        if found.header().is_some_and(|header| header.seq >= queue.boundary) {
             queue.window = queue.window.saturating_sub(bytes);
         }
         queue.window = queue.window.min(self.state.size);
@@ -99,16 +94,8 @@ impl Change<'_> {
 
     pub(super) fn remove_found(&mut self, key: &KeyBytes, found: &Found) -> Raw<()> {
         self.entries.edit()?.remove(key)?;
-        let (header, tags) = match found {
-            Found::Damaged { len } => {
-                self.forget_damaged(*len);
-                return Ok(());
-            }
-            Found::Whole { header, tags, len } => {
-                self.shrink(Some(header.seq), cost(*len, header.body));
-                (header, tags)
-            }
-        };
+        self.shrink(found);
+        let Some((header, tags)) = &found.whole else { return Ok(()) };
         let index = self.index.edit()?;
         index.remove(&order_row(header.seq, key_start(&key_of(key)))[..])?;
         if let Some(expires_at) = header.expires_at {
@@ -121,13 +108,6 @@ impl Change<'_> {
             self.garbage.edit()?.insert(id, ())?;
         }
         Ok(())
-    }
-
-    /// Of a damaged entry, only the record's length is known. Its chunks are lost until the store
-    /// is cleared.
-    pub(super) fn forget_damaged(&mut self, len: usize) {
-        let body = Location::Inline { len: 0, checksum: 0 };
-        self.shrink(None, cost(len, body));
     }
 
     /// Up to `limit` rows of the index from `first` to `last`.

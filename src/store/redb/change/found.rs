@@ -3,61 +3,55 @@
 use crate::store::{
     embedded::Purge,
     redb::{
-        record::{Header, Location, Record, cost},
+        record::{Header, Record, cost},
         schema::{KeyBytes, TagDigest, expiry_of, tag_digest},
     },
 };
 
 /// What the tables say about an existing entry.
-pub(super) enum Found {
-    Whole {
-        header: Header,
-        tags: Vec<TagDigest>,
-        len: usize,
-    },
-    /// Its index rows are unknown; they are removed when they are met.
-    Damaged {
-        len: usize,
-    },
+pub(super) struct Found {
+    /// The length of the record.
+    pub(super) len: usize,
+    /// Unknown if the record is damaged. Its index rows are then removed when they are met, and an
+    /// index row that leads to it justifies its removal.
+    pub(super) whole: Option<(Header, Vec<TagDigest>)>,
 }
 
-/// What is known of an entry. Of a damaged entry nothing is known, and an index row that leads to
-/// it justifies its removal.
 impl Found {
     pub(super) fn parse(key: &KeyBytes, bytes: &[u8]) -> Self {
-        match Record::parse(key, bytes) {
-            Ok(record) => {
-                Self::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() }
-            }
-            Err(_) => Self::Damaged { len: bytes.len() },
-        }
+        let record = Record::parse(key, bytes).ok();
+        let whole = record.map(|record| (record.header, record.tags.to_vec()));
+        Self { len: bytes.len(), whole }
+    }
+
+    pub(super) fn header(&self) -> Option<&Header> {
+        self.whole.as_ref().map(|(header, _)| header)
+    }
+
+    pub(super) fn tags(&self) -> &[TagDigest] {
+        self.whole.as_ref().map_or(&[], |(_, tags)| tags)
     }
 
     pub(super) fn is_at(&self, place: u64) -> bool {
-        match self {
-            Self::Whole { header, .. } => header.seq == place,
-            Self::Damaged { .. } => true,
-        }
+        self.header().is_none_or(|header| header.seq == place)
     }
 
     pub(super) fn is_damaged(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
+        self.whole.is_none()
     }
 
-    /// How many bytes it counts for.
+    /// How many bytes it counts for. The chunks of a damaged entry are lost until the store is
+    /// cleared.
     pub(super) fn cost(&self) -> u64 {
-        match self {
-            Self::Whole { header, len, .. } => cost(*len, header.body),
-            Self::Damaged { len } => cost(*len, Location::Inline { len: 0, checksum: 0 }),
-        }
+        cost(self.len, self.header().and_then(|header| header.body.chunked()))
     }
 
     /// Whether this row of the index is right.
     pub(super) fn has(&self, purge: &Purge, row: &[u8]) -> bool {
-        match (self, purge) {
-            (Self::Damaged { .. }, _) => true,
-            (Self::Whole { header, .. }, Purge::Expired(_)) => header.expires_at == expiry_of(row),
-            (Self::Whole { tags, .. }, Purge::Tagged(tag)) => tags.contains(&tag_digest(tag)),
+        let Some((header, tags)) = &self.whole else { return true };
+        match purge {
+            Purge::Expired(_) => header.expires_at == expiry_of(row),
+            Purge::Tagged(tag) => tags.contains(&tag_digest(tag)),
         }
     }
 }

@@ -7,12 +7,12 @@ use redb::{ReadableTable, WriteTransaction};
 
 use self::{found::Found, table::Lazy};
 use super::{
-    fault::{self, Raw, STORE},
-    record::{Header, Location, Record, cost},
+    fault::{Raw, STORE, corrupt_entry},
+    record::{Header, Location, Record, cost, decode_head, record_len},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, GARBAGE, INDEX, KeyBytes, META, META_STATE, PENDING, State,
-        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, key_of, order_rows,
-        place_of, split_chunk_key, split_order_row, tag_digest, tag_row, write_chunk,
+        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, order_rows, place_of,
+        split_chunk_key, split_order_row, tag_digest, tag_row, write_chunk,
     },
 };
 use crate::{
@@ -126,59 +126,51 @@ impl Transaction for Change<'_> {
         let old = self.look(key)?;
         let tags = digests(entry.head.tags());
         let place = self.write(key, header, &tags, &entry.encoded, inline, old.as_ref())?;
-        if let Some(Found::Whole {
-            header: Header { body: Location::Chunks { id, .. }, .. }, ..
-        }) = old
-        {
+        let old = old.as_ref().and_then(Found::header);
+        if let Some(Header { body: Location::Chunks { id, .. }, .. }) = old {
             self.garbage.edit()?.insert(id, ())?;
         }
-        Ok(Placed { place, is_new: old.is_none_or(|old| old.is_damaged()) })
+        Ok(Placed { place, is_new: old.is_none() })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {
-        let key = key.as_bytes();
-        let bytes = match self.entries.open()?.get(key)? {
+        let bytes = match self.entries.open()?.get(key.as_bytes())? {
             Some(value) => Bytes::copy_from_slice(value.value()),
             None => return Ok(Ok(0)),
         };
-        let damaged =
-            |what: &str| fault::corrupt(format!("the entry of key {} is {what}", key_of(key)));
-        let record = match Record::parse(key, &bytes) {
+        let record = match Record::parse(key.as_bytes(), &bytes) {
             Ok(record) => record,
-            Err(damage) => return Ok(Err(damaged(damage.0))),
+            Err(what) => return Ok(Err(corrupt_entry(key, what))),
         };
         if record.header.version != seen.get() {
             return Ok(Ok(0));
         }
         let (old_head, inline) = record.rest.split_at(record.head_len);
-        let old = match Head::decode(bytes.slice_ref(old_head)) {
+        let old = match decode_head(key, bytes.slice_ref(old_head)) {
             Ok(old) => old,
-            Err(error) => {
-                return Ok(Err(damaged("a record whose head is damaged").with_source(error)));
-            }
+            Err(error) => return Ok(Err(error)),
         };
         let head = head.carry_body(&old);
         let header =
             Header { version: version.get(), expires_at: head.keep_until(), ..record.header };
         let (encoded, tags) = (head.encode(), digests(head.tags()));
-        let size = cost(header.record_len(&tags, &encoded), header.body);
+        let len = record_len(tags.len(), encoded.len(), inline.len());
+        let size = cost(len, header.body.chunked());
         if size > self.max_bytes {
             return Ok(Err(too_large(STORE, size, self.max_bytes)));
         }
-        let old =
-            Found::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() };
-        self.write(key, header, &tags, &encoded, inline, Some(&old))?;
+        let whole = Some((record.header, record.tags.to_vec()));
+        let old = Found { len: bytes.len(), whole };
+        self.write(key.as_bytes(), header, &tags, &encoded, inline, Some(&old))?;
         Ok(Ok(1))
     }
 
     fn remove(&mut self, key: &Key, seen: Option<Version>) -> Raw<bool> {
         let key = key.as_bytes();
         let Some(found) = self.look(key)? else { return Ok(false) };
-        if let Some(seen) = seen {
-            match &found {
-                Found::Whole { header, .. } if header.version == seen.get() => {}
-                _ => return Ok(false),
-            }
+        let version = found.header().map(|header| header.version);
+        if seen.is_some_and(|seen| version != Some(seen.get())) {
+            return Ok(false);
         }
         self.remove_found(key, &found)?;
         Ok(true)
@@ -373,7 +365,7 @@ impl Transaction for Change<'_> {
         if let Some((key, found)) = &found {
             self.remove_found(key, found)?;
         }
-        if !matches!(found, Some((_, Found::Whole { .. }))) {
+        if found.as_ref().is_none_or(|(_, found)| found.is_damaged()) {
             // Damage can leave a row without an entry, and a damaged entry does not know its rows.
             let (first, last) = order_rows(place).into_inner();
             self.index.edit()?.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, ()| false)?;
@@ -386,12 +378,7 @@ impl Transaction for Change<'_> {
         let mut size = 0;
         for row in self.entries.open()?.iter()? {
             let (key, bytes) = row?;
-            let (key, bytes) = (key.value(), bytes.value());
-            let body = match Record::parse(key, bytes) {
-                Ok(record) => record.header.body,
-                Err(_) => Location::Inline { len: 0, checksum: 0 },
-            };
-            size += cost(bytes.len(), body);
+            size += Found::parse(key.value(), bytes.value()).cost();
         }
         self.state.size = size;
         Ok(())

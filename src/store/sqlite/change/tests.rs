@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, StatementStatus, params};
 
-use super::entries::{EXPIRED, TAGGED};
+use super::{EXPIRED, TAGGED};
 use crate::store::{
     embedded::ENTRIES,
     sqlite::schema::{ENTRY_REMOVED, TABLES},

@@ -1,0 +1,246 @@
+//! What each embedded store shows in a file of its own. The tests of each store open the file, and count its rows.
+
+#![allow(dead_code)]
+
+use std::{path::Path, pin::Pin, process::Stdio, task::Poll};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{Method, Response};
+use larder::{
+    entry::Head,
+    store::{ErrorKind, Evicted, Result, Store, Version, Writer},
+    time::Timestamp,
+};
+
+use super::{
+    child::child,
+    entries::{MIB, body, get, head_at, key, mixed, put, read},
+};
+
+const STORED_AT: Timestamp = Timestamp::from_millis(1_000);
+
+fn head() -> Head {
+    head_at(STORED_AT)
+}
+
+/// The answer of a closed store.
+pub(crate) fn is_closed<T>(answer: Result<T>) {
+    let error = answer.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("is closed"), "{error}");
+}
+
+/// It leaves an entry of 500,000 bytes, and a body of which as much was written.
+pub(crate) async fn a_closed_store_says_so<S: Store>(
+    store: S,
+    close: impl AsyncFn(&S) -> Result<()>,
+) {
+    put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
+    let mut writing = store.put(&key(2), head()).await.unwrap();
+    writing.write(body(2, 500_000)).await.unwrap();
+    let reading = store.get(&key(1)).await.unwrap().unwrap();
+    let clone = store.clone();
+    close(&store).await.unwrap();
+    close(&clone).await.unwrap();
+
+    is_closed(clone.get(&key(1)).await);
+    is_closed(clone.put(&key(1), head()).await);
+    is_closed(clone.update(&key(1), Version::new(1), head()).await);
+    is_closed(clone.remove(&key(1)).await);
+    is_closed(clone.remove_expired(Timestamp::MAX).await);
+    is_closed(clone.remove_tagged("a").await);
+    is_closed(clone.clear().await);
+    is_closed(clone.len().await);
+    is_closed(clone.size_bytes().await);
+    is_closed(Box::pin(clone.scan()).next().await.unwrap());
+    is_closed(writing.finish(None).await);
+    is_closed(read(reading).await);
+}
+
+/// The store has 200,000 bytes. Returns the number of entries that it has in the end.
+pub(crate) async fn a_crawl_passes_through_the_window(
+    store: &impl Store,
+    evicted: impl Fn() -> Evicted,
+) -> u64 {
+    let has = async |number| get(store, key(number)).await.is_some();
+    let fill = async |number| put(store, key(number), head(), body(number, 10_000)).await.unwrap();
+    for number in 0..18 {
+        fill(number).await;
+    }
+    assert_eq!(store.len().await.unwrap(), 18);
+    for number in 100..200 {
+        fill(number).await;
+    }
+    assert!(store.size_bytes().await.unwrap() <= 200_000);
+    for number in [0, 3, 10, 199] {
+        assert!(has(number).await, "{number}");
+    }
+    assert!(!has(150).await);
+
+    // What comes back, or is read while it is new, stays. Others go, those that were read last.
+    for number in 150..160 {
+        fill(number).await;
+    }
+    for number in 200..220 {
+        fill(number).await;
+        assert!(has(number).await);
+    }
+    assert!(store.size_bytes().await.unwrap() <= 200_000);
+    assert!(has(219).await && has(210).await && !has(5).await);
+
+    let len = store.len().await.unwrap();
+    // All take the same, so that what has gone is known by what is left.
+    let (evicted, size) = (evicted(), store.size_bytes().await.unwrap());
+    assert_eq!(evicted.entries, 18 + 100 + 10 + 20 - len);
+    assert_eq!(evicted.bytes, evicted.entries * (size / len));
+    len
+}
+
+/// The store has 3 MiB. Returns the number of entries that it has in the end; one has 2.5 MiB.
+pub(crate) async fn large_bodies_make_room_by_their_size(store: &impl Store) -> u64 {
+    for number in 0..30 {
+        put(store, key(number), head(), body(number, 20_000)).await.unwrap();
+    }
+    put(store, key(100), head(), body(100, 2 * MIB + MIB / 2)).await.unwrap();
+    assert!(store.size_bytes().await.unwrap() <= 3 * MIB as u64);
+    assert_eq!(get(store, key(100)).await.unwrap(), body(100, 2 * MIB + MIB / 2));
+    assert!(store.len().await.unwrap() > 20);
+
+    let error = put(store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // By its head alone as well.
+    let long = Response::builder().header("x-long", vec![b'a'; 4 * MIB].as_slice());
+    let (parts, ()) = long.body(()).unwrap().into_parts();
+    let long = Head::new(Method::GET, "/", parts, Timestamp::MIN);
+    let error = put(store, key(102), long, body(102, 300_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(get(store, key(100)).await.is_some());
+    store.len().await.unwrap()
+}
+
+/// In a process of its own too, as the test `name` with `path`: ten thousand operations on a file that both have open.
+pub(crate) async fn two_processes_do_ten_thousand_operations_each(
+    name: &str,
+    path: &Path,
+    store: &impl Store,
+) {
+    let mut child = child(name, path).stdout(Stdio::null()).spawn().unwrap();
+    mixed(store, 1, 300_000, STORED_AT).await;
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    let entries = store.len().await.unwrap();
+    assert_eq!(store.scan().count().await as u64, entries);
+    let mut removed = store.remove_tagged("updated").await.unwrap();
+    for tag in 0..20 {
+        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
+    }
+    assert_eq!(removed, entries, "the indexes know of every entry");
+}
+
+pub(crate) async fn writers_that_nobody_polls_hold_no_other_up(store: &impl Store) {
+    let mut stalled = Vec::new();
+    for number in 0..64 {
+        let mut writing = Box::pin(async move {
+            let mut writer = store.put(&key(number), head()).await.unwrap();
+            for _ in 0..1_000 {
+                writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
+            }
+        });
+        // Polled until it waits for room once, and then never again.
+        std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
+        stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
+    }
+    put(store, key(1_000), head(), body(1, 32 * MIB)).await.unwrap();
+    assert!(store.get(&key(1_000)).await.unwrap().is_some());
+    store.clear().await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) mod limits {
+    //! In a process of its own, with limits.
+
+    use std::{env, process::Command};
+
+    use super::*;
+    use crate::child::{CHILD, peak, say};
+
+    /// Runs the test `name` in a process that may not write beyond the first 8 MiB of a file.
+    pub(crate) fn survives_on_8_mib(name: &str, path: &Path) {
+        // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture",
+            ])
+            .arg(env::current_exe().unwrap())
+            .arg(name)
+            .env(CHILD, path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What that process does. It leaves 100 entries of 200,000 bytes, from number 2,000 on, besides others.
+    pub(crate) async fn a_full_disk_is_an_error_and_room_is_used_again(store: &impl Store) {
+        put(store, key(0), head(), body(0, 100_000)).await.unwrap();
+        let mut number = 0;
+        let error = loop {
+            number += 1;
+            assert!(number < 1_000, "the limit was never met");
+            if let Err(error) = put(store, key(number), head(), body(number, 200_000)).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().contains("make room"), "{error}");
+        // What failed is not there, and nothing is there in part.
+        assert_eq!(get(store, key(number)).await, None);
+        for item in store.scan().collect::<Vec<_>>().await {
+            let key = item.unwrap().key;
+            assert!(get(store, key).await.is_some());
+        }
+        // Still full.
+        let error = put(store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+
+        let pid = std::process::id().to_string();
+        let raised =
+            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(raised.success());
+        for number in 2_000..2_100 {
+            put(store, key(number), head(), body(number, 200_000)).await.unwrap();
+        }
+        assert_eq!(get(store, key(2_050)).await.unwrap(), body(2_050, 200_000));
+    }
+
+    /// A body of 256 MiB is written and read.
+    pub(crate) async fn a_large_body_passes_through_little_memory(store: &impl Store) {
+        let before = peak();
+        let block = body(1, MIB);
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        for _ in 0..256 {
+            // A memory of its own each time, as from a socket.
+            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
+        }
+        writer.finish(None).await.unwrap();
+        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+        let mut len = 0;
+        while let Some(chunk) = body.chunk().await {
+            len += chunk.unwrap().len();
+        }
+        assert_eq!(len, 256 * MIB);
+        let grown = peak() - before;
+        say(&format!("grown by {} KiB", grown / 1_024));
+        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
+    }
+
+    /// Runs the test `name` for that.
+    pub(crate) fn grows_little(name: &str, path: &Path) {
+        let output = child(name, path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("grown by"), "{text}");
+        println!("{text}");
+    }
+}
