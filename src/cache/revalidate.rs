@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode, response};
 use super::{
     coalesce::StoredAt,
     context::RequestContext,
-    lookup::{Lookup, LookupKeys, Seen, Selected},
+    lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
     store::{StorageKeys, check_parameters, freshened_tags, varies_anew},
@@ -175,15 +175,18 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) {
         let get = self.view().primary(&Method::GET);
-        let mut lookups = vec![self.view().lookup_under(get).await];
-        // It may be a variant beside a resident that is still on its way.
-        for resident in self.cache.shared.calls.residents(&get) {
-            lookups.push(self.view().lookup_beside(get, resident).await);
+        // It may be a variant beside a resident that is still on its way. These are looked for first:
+        // the lookup finds a resident that is stored meanwhile.
+        let residents = self.cache.shared.calls.residents(&get);
+        let mut found = Vec::new();
+        found.extend(self.view().lookup_under(get).await.take_selected());
+        for resident in residents {
+            let selected = self.view().lookup_beside(get, resident).await.take_selected();
+            // A resident in flight may replace one of its own family.
+            found.extend(selected.filter(|it| found.iter().all(|other| other.key != it.key)));
         }
-        for selected in lookups.iter_mut().filter_map(Lookup::take_selected) {
-            if selected.hit.head.requested_at() <= requested_at {
-                self.update_by_head(&Seen::of(&selected), answer, requested_at, leader).await;
-            }
+        for selected in found.iter().filter(|it| it.hit.head.requested_at() <= requested_at) {
+            self.update_by_head(&Seen::of(selected), answer, requested_at, leader).await;
         }
     }
 

@@ -24,6 +24,8 @@ mod text;
 mod variance;
 
 pub use self::codec::DecodeError;
+#[cfg(any(feature = "compression", feature = "files"))]
+pub(crate) use self::note::COMPRESSED;
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,

@@ -15,6 +15,10 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
 
+/// The name of the trailer in which `Compressed` says that it has stored a body in another form.
+#[cfg(any(feature = "compression", feature = "files"))]
+pub(crate) const COMPRESSED: &str = "larder-compressed";
+
 const NAME: HeaderName = HeaderName::from_static("larder-note");
 
 static SECRET: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("note"));

@@ -4,8 +4,8 @@
 //! length-prefixed fields. Different requests therefore never give the same input to the digest:
 //! `a=1&b=2` in one value is not two fields, and a body is not a header. With a secret the digest
 //! is keyed (HMAC-SHA-256), so that a reader of the store cannot test guesses of the input. The
-//! golden vectors in this module's tests pin the format: a key never changes without a new version
-//! number in the domain.
+//! golden vectors in this module's tests pin the format: once it is released, a key never changes
+//! without a new version number in the domain.
 
 use std::{fmt, str::FromStr};
 
@@ -189,7 +189,7 @@ pub(crate) enum Field {
     FormBody = 17,
     MultipartBody = 18,
     DividedParameters = 19,
-    CrowdedQuery = 20,
+    SentQuery = 20,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

@@ -268,8 +268,8 @@ impl Url<'_> {
         if let Some(divided) = &url.divided {
             hasher.field(Field::DividedParameters, divided.as_bytes());
         }
-        if let Some(query) = &url.crowded {
-            hasher.field(Field::CrowdedQuery, query.as_bytes());
+        if let Some(query) = &url.sent_query {
+            hasher.field(Field::SentQuery, query.as_bytes());
         }
     }
 }

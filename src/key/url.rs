@@ -41,7 +41,7 @@ pub(crate) struct RequestUrl {
     pub(crate) divided: Option<String>,
     /// The query as it was sent, if it has more than [`MAX_IGNORED`] ignored parameters. Only a
     /// digest goes into the key, and nothing else uses it.
-    pub(crate) crowded: Option<String>,
+    pub(crate) sent_query: Option<String>,
 }
 
 /// The most ignored parameters that do not count. Servers read a number of parameters, such as a
@@ -74,7 +74,7 @@ impl RequestUrl {
         other_host: None,
         sent_host: None,
         divided: None,
-        crowded: None,
+        sent_query: None,
     };
 
     /// Normalises `uri`.
@@ -134,9 +134,9 @@ impl RequestUrl {
         push_path(&mut text, path, spelling);
         let ignored = query.map(|query| push_query(&mut text, query, spelling)).unwrap_or_default();
         let divided = (!ignored.divided.is_empty()).then_some(ignored.divided);
-        let is_crowded = ignored.count > MAX_IGNORED;
-        let crowded = query.filter(|_| is_crowded).map(str::to_owned);
-        Ok(Self { text, userinfo, other_host, sent_host, divided, crowded })
+        let counts_as_sent = ignored.count > MAX_IGNORED;
+        let sent_query = query.filter(|_| counts_as_sent).map(str::to_owned);
+        Ok(Self { text, userinfo, other_host, sent_host, divided, sent_query })
     }
 }
 

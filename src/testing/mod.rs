@@ -124,7 +124,7 @@
 //!   parameter (`/orders;api_key=`).
 //! - In the URL of a request, only the parameters between `&` are ignored. One behind a `;`, or in
 //!   a URL within the URL, is not recorded, but its value is part of the key: a replay with another
-//!   one does not find the response. Who can guess it can confirm the guess.
+//!   one does not find the response. Anyone with the folder can test guesses of it.
 //! - Name passwords, client secrets and refresh tokens in requests with
 //!   `add_ignored_request_body_fields`.
 //! - A request body that does not parse as its media type says is recorded as its length and its
@@ -133,7 +133,8 @@
 //!   hand](crate::store::files#editing-by-hand): remove the line `checksum` from the head, and
 //!   change the body as you like. `record_or_replay` keeps the edited file, `record` replaces it.
 //! - A request body that does not parse counts by its bytes, with all its fields. Then its key and
-//!   its digest depend on them. Who can guess such a body can confirm the guess.
+//!   its digest depend on them. Anyone with the folder can test guesses of such a body. The same
+//!   goes for a query with more than 32 ignored parameters.
 //!
 //! # The files
 //!

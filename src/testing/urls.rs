@@ -24,12 +24,10 @@ pub(super) enum Text {
 /// take for its value. If it is in the encoded value of another one, the other one goes too.
 pub(super) fn redacted(ignored: &IgnoredParameters, text: &str, kind: Text) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
-    let without = without_userinfo(text);
-    let sent = without.as_deref().unwrap_or(text);
     match kind {
-        Text::Url => push_url(&mut kept, ignored, sent),
+        Text::Url => push_url(&mut kept, ignored, text),
         Text::Any => {
-            for piece in sent.split_inclusive(is_end) {
+            for piece in text.split_inclusive(is_end) {
                 let url = piece.trim_end_matches(is_end);
                 push_url(&mut kept, ignored, url);
                 kept.push_str(&piece[url.len()..]);
@@ -45,6 +43,8 @@ fn is_end(char: char) -> bool {
 }
 
 fn push_url(out: &mut String, ignored: &IgnoredParameters, url: &str) {
+    let without = without_userinfo(url);
+    let url = without.as_deref().unwrap_or(url);
     let (path, mut rest) = url.split_at(url.find(SEPARATORS).unwrap_or(url.len()));
     for (position, segment) in path.split('/').enumerate() {
         if position > 0 {
@@ -93,7 +93,7 @@ fn hides(ignored: &IgnoredParameters, part: &str) -> bool {
     false
 }
 
-/// The text without the user information of its URLs. `None` if it has none.
+/// A URL without the user information of itself and of URLs within it. `None` if it has none.
 fn without_userinfo(text: &str) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
     let query = text.find('?').unwrap_or(text.len());
@@ -179,6 +179,7 @@ mod tests {
             ("//s@a", Some("//a")),
             ("http://a:p&;@s@a/", Some("http://a/")),
             ("<https://u:s@a/>; rel=next, <//v@b>", Some("<https://a/>; rel=next, <//b>")),
+            ("</a?x=1>; rel=next, <https://u:p&w@b/>", Some("</a?x=1>; rel=next, <https://b/>")),
             ("/x?next=https://u:s@a/&b=1", Some("/x?next=https://a/&b=1")),
             ("/x?next=https%3A%2F%2Fu%3As%40a%2F&b=1", Some("/x?b=1")),
             ("/x?next=https://a&mail=b@c", None),

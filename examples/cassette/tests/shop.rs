@@ -47,7 +47,7 @@ async fn an_order_has_a_number() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The test that keeps the others honest: what is not recorded fails, and the error says why.
+/// A request that is not recorded fails, and the error says how it differs.
 #[tokio::test]
 async fn another_order_is_not_recorded() -> Result<(), BoxError> {
     let cassette = settings(Cassette::replay(FOLDER)?)?;
@@ -58,8 +58,8 @@ async fn another_order_is_not_recorded() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What is not the same in each run is in no key and in no file: the user's token, and `Date`. The
-/// clock stands still, so that a new recording differs only where the shop does.
+/// Values that differ in each run are ignored: the user's token, and `Date`. The clock stands still,
+/// so that a new recording differs only where the shop does.
 fn settings(cassette: Cassette) -> Result<Cassette, BoxError> {
     Ok(cassette
         .add_ignored_request_body_fields(["/token"])?

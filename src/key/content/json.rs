@@ -5,8 +5,7 @@
 //! case do so too, since Go and .NET read them into one field. An object keeps the order of all its
 //! members if two names have letters beyond ASCII, which servers fold in different ways. Numbers
 //! stay as they were written: `1.0` and `1` are different, since some servers tell them apart. The
-//! form is JSON text itself,
-//! so two documents have the same form only if they say the same.
+//! form is JSON text itself, so two documents have the same form only if they say the same.
 //!
 //! A document counts by its bytes if a server may read a member under another name: if a name is
 //! `__proto__`, or has a NUL. The same goes for an object with two ignored members of one name.

@@ -187,13 +187,13 @@ fn a_query_with_many_ignored_parameters_counts_as_it_was_sent() {
     };
     for count in [0, 1, MAX_IGNORED] {
         let few = url(count, "q=tea");
-        assert_eq!((&*few.text, few.crowded), ("http://a/?q=tea", None));
+        assert_eq!((&*few.text, few.sent_query), ("http://a/?q=tea", None));
     }
     let many = url(MAX_IGNORED, "q=tea&utm_b=2");
     let sent = "utm_%61=1&".repeat(MAX_IGNORED) + "q=tea&utm_b=2";
-    assert_eq!((&*many.text, many.crowded), ("http://a/?q=tea", Some(sent)));
+    assert_eq!((&*many.text, many.sent_query), ("http://a/?q=tea", Some(sent)));
     let kept = "a=1&".repeat(100);
-    assert_eq!(url(0, &kept).crowded, None);
+    assert_eq!(url(0, &kept).sent_query, None);
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::annotation::Annotator;
 use crate::{
-    entry::Head,
+    entry::{COMPRESSED, Head},
     key::Key,
     store::{Error, ErrorKind, Result},
 };
 
 pub(super) const NAME: &str = "compressed";
 
-pub(super) const ANNOTATOR: Annotator = Annotator { name: "larder-compressed", store: NAME };
+pub(super) const ANNOTATOR: Annotator = Annotator { name: COMPRESSED, store: NAME };
 
 /// The window of a match, as a power of two: what an encoder and a decoder hold of a body. Many
 /// bodies are read and written at a time, and the cache holds 256 KiB of each as well.

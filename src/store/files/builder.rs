@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::STORE;
-#[cfg(any(test, doc))]
-use crate::store::ErrorKind;
-use crate::store::{Result, disk::check_max_bytes};
+use crate::store::{Error, ErrorKind, Result, disk::check_max_bytes};
 
 /// The settings of a [`Files`](super::Files) to be opened.
 /// [`Files::builder`](super::Files::builder) creates them.

@@ -22,6 +22,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// How many entries are removed in one change of the index.
+const REMOVALS: usize = 100_000;
+
 /// Publishes an entry. `tail` is what is not in the file `body` yet.
 pub(super) fn put(
     shared: &Shared,
@@ -299,7 +302,7 @@ impl Locked<'_> {
         };
         let frames: Vec<_> = keys.into_iter().filter_map(remove).collect();
         drop(view);
-        self.commit(&frames)?;
+        frames.chunks(REMOVALS).try_for_each(|part| self.commit(part))?;
         self.compact();
         Ok(frames.len() as u64)
     }

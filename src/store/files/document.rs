@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Key,
-    entry::{CacheText, Head, HeadText, RequestText, ResponseText},
+    entry::{COMPRESSED, CacheText, Head, HeadText, RequestText, ResponseText},
     store::{Error, ErrorKind, Result},
 };
 
@@ -26,8 +26,7 @@ const FORMAT: u32 = 1;
 pub(super) struct Document {
     format: u32,
     key: String,
-    /// Whoever edits the head or the body removes it. It is not the last member, since the one
-    /// before it would then have a comma too many.
+    /// Remove this line to edit the entry. It is not the last member, so that no comma is left over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<Checksum>,
     request: RequestText,
@@ -187,12 +186,13 @@ impl Document {
     }
 }
 
-/// Whether the head of a body that somebody may have edited says that the body has another length.
-/// A server that sends both would have the client wait for the rest, or take it for the next
-/// response. The length in a response that never has a body is that of another one.
+/// Whether `Content-Length` differs from the length of an edited body. A client would wait for more
+/// bytes, or read the rest as the next response. In a response without a body, the length is that
+/// of another response. In one that `Compressed` has stored, it is that of the whole body.
 fn has_wrong_length(head: &Head, body_len: u64) -> bool {
     let is_of_another = *head.method() == Method::HEAD
-        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status());
+        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status())
+        || head.trailers().is_some_and(|trailers| trailers.contains_key(COMPRESSED));
     let expected = body_len.to_string();
     let mut lengths = head.headers().get_all(CONTENT_LENGTH).iter();
     !is_of_another && lengths.any(|length| length != expected.as_str())
@@ -216,7 +216,7 @@ fn with_length(response: &ResponseText, len: u64) -> serde_json::Result<Response
 
 /// The error for a file that has the name of a head, and is none.
 fn no_head(path: &Path) -> Error {
-    corrupt(path, "is no head of an entry; restore it, or remove it and its body")
+    corrupt(path, "is not a valid head; restore it, or remove it and its body")
 }
 
 fn other_format(path: &Path, format: u32) -> Error {
@@ -440,9 +440,9 @@ mod tests {
             let error = Document::parse(Path::new("a"), damaged.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged}");
         }
+        let is_checksum = |line: &&str| line.starts_with("  \"checksum\"");
         let unsealed = members.each_ref().map(|text| {
-            let at = text.find(",\n  \"checksum\"").unwrap();
-            text[..at].to_owned() + "\n}\n"
+            text.split_inclusive('\n').filter(|line| !is_checksum(line)).collect::<String>()
         });
         let members = members.each_ref().map(|text| sealed(text));
         for newer in members.iter().chain(&unsealed).chain([&newer]) {

@@ -66,39 +66,38 @@ impl Shared {
     /// which of them are damaged.
     #[cfg(feature = "testing")]
     pub(super) fn check_heads(&self) -> Result<()> {
-        let errors = self.unreadable_heads(|row| row.is_some_and(|row| !row.is_damaged))?;
-        errors.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// The errors of the heads that have no place in the index, since their keys cannot be read.
-    pub(super) fn unlisted_heads(&self) -> Result<Vec<Error>> {
-        let errors = self.unreadable_heads(|row| row.is_some())?;
-        // Another version of one head is not another version of the store.
-        let of_one_head = |error: Error| match error.kind() {
-            ErrorKind::Incompatible => {
-                let message = format!("a head has no key that can be read: {error}");
-                Error::new(ErrorKind::Corrupt, STORE, message).with_source(error)
-            }
-            _ => error,
-        };
-        Ok(errors.into_iter().map(of_one_head).collect())
-    }
-
-    /// The errors of the heads that cannot be read. The index says which need not be read.
-    fn unreadable_heads(&self, is_known: impl Fn(Option<&Row>) -> bool) -> Result<Vec<Error>> {
         let listing = self.folder.list()?;
-        let heads = listing.heads.into_iter().map(|head| head.path);
-        let mut errors = Vec::new();
-        for path in heads.chain(listing.others) {
+        for path in listing.heads.into_iter().map(|head| head.path).chain(listing.others) {
             let view = self.view()?;
-            let owner = view.index.owner(&path);
-            if is_known(owner.and_then(|key| view.index.get(key)).map(|row| &**row)) {
+            let row = view.index.owner(&path).and_then(|key| view.index.get(key));
+            if row.is_some_and(|row| !row.is_damaged) {
                 continue;
             }
             drop(view);
-            errors.extend(self.folder.check_head(&path).err());
+            self.folder.check_head(&path)?;
         }
-        Ok(errors)
+        Ok(())
+    }
+
+    /// The paths of the heads that have no place in the index.
+    pub(super) fn unlisted_heads(&self) -> Result<Vec<String>> {
+        let view = self.view()?;
+        let listing = self.folder.list()?;
+        let heads = listing.heads.into_iter().map(|head| head.path).chain(listing.others);
+        Ok(heads.filter(|path| view.index.owner(path).is_none()).collect())
+    }
+
+    /// The errors of those heads that cannot be read. Each is about one head: the others, and the
+    /// store, are as they should be.
+    pub(super) fn errors_of(&self, paths: &[String]) -> impl Iterator<Item = Error> {
+        let errors = paths.iter().filter_map(|path| self.folder.check_head(path).err());
+        errors.map(|error| match error.kind() {
+            ErrorKind::Corrupt => error,
+            _ => {
+                let message = format!("a head cannot be read: {error}");
+                Error::new(ErrorKind::Corrupt, STORE, message).with_source(error)
+            }
+        })
     }
 }
 

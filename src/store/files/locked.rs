@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{Key, store::Result};
 
-/// How often the file of the lock is opened. On a file system whose numbers of files change, it
-/// would always seem to be another one.
+/// How often the lock file is opened again. Some file systems change the numbers of their files, and
+/// the file would always look replaced.
 const TRIES: usize = 3;
 
 /// The lock, held.

@@ -48,7 +48,7 @@
 //! the heads; without it, each entry gets a new one. If it is removed while a process has the
 //! folder open, the next change of that process makes it anew. A body that was being written is
 //! lost, and its write fails. Until its next change, the process does not see new entries of
-//! others.
+//! others. A process that only reads has to open the folder again.
 //!
 //! # Editing by hand
 //!
@@ -157,6 +157,7 @@
 //! [`finish`]: crate::store::Writer::finish
 
 use std::{
+    collections::VecDeque,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -317,6 +318,13 @@ impl Files {
     }
 }
 
+/// What a scan has not read yet.
+struct Unread {
+    keys: std::vec::IntoIter<Key>,
+    /// The paths of the heads that were not in the index when the scan began.
+    unlisted: Vec<String>,
+}
+
 impl Builder {
     /// Opens the folder, and creates it and its parents if they are missing. This blocks for as
     /// long as listing the folder takes, and reading the heads that were changed since it was
@@ -400,18 +408,21 @@ impl Store for Files {
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
         let inner = self.inner.clone();
-        let read = move |keys: Option<std::vec::IntoIter<Key>>| {
+        let read = move |listing: Option<Unread>| {
             let shared = inner.shared.clone();
             off(STORE, move || {
-                let mut keys = match keys {
-                    Some(keys) => keys,
-                    None => shared.view()?.index.keys().into_iter(),
+                let mut unread = match listing {
+                    Some(unread) => unread,
+                    None => {
+                        let unlisted = shared.unlisted_heads()?;
+                        Unread { keys: shared.view()?.index.keys().into_iter(), unlisted }
+                    }
                 };
-                let (mut page, mut bytes) = (std::collections::VecDeque::new(), 0);
+                let (mut page, mut bytes) = (VecDeque::new(), 0);
                 while page.len() < PAGE && bytes < PAGE_BYTES {
-                    let Some(key) = keys.next() else {
-                        // These are no entries, but what they were is lost.
-                        page.extend(shared.unlisted_heads()?.into_iter().map(Err));
+                    let Some(key) = unread.keys.next() else {
+                        // Heads without a readable key have no entry. They are listed as errors.
+                        page.extend(shared.errors_of(&unread.unlisted).map(Err));
                         return Ok((None, page));
                     };
                     match look(&shared, &key, Want::Head) {
@@ -423,10 +434,10 @@ impl Store for Files {
                         Err(error) => page.push_back(Err(error)),
                     }
                 }
-                Ok((Some(Some(keys)), page))
+                Ok((Some(Some(unread)), page))
             })
         };
-        ReadAhead::new(std::collections::VecDeque::new(), None, read)
+        ReadAhead::new(VecDeque::new(), None, read)
     }
 
     async fn len(&self) -> Result<u64> {

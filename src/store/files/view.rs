@@ -26,9 +26,9 @@ impl View {
         self.follow_all(folder, |_| false).map(drop)
     }
 
-    /// The same for whoever has the lock, who also looks whether the log was removed or replaced.
-    /// Returns whether something follows the last frame, and whether there has to be another log,
-    /// but there is none.
+    /// The same. The caller holds the lock, so this also notices that the log was removed or
+    /// replaced. Returns whether bytes follow the last whole frame, and whether the log must be
+    /// written anew.
     pub(super) fn follow_in_place(&mut self, folder: &Folder) -> Result<(bool, bool)> {
         self.follow_all(folder, |log| !log.is_in_place())
     }

@@ -24,7 +24,8 @@ use crate::{
 ///
 /// Heads have a checksum, and so has a body where its store keeps one; lengths are compared with
 /// what the heads say. A damaged entry is a miss for a program, which removes it when it is asked
-/// for it. --repair removes all of them now. An entry that a newer version of larder has written
+/// for it. --repair removes all of them now. In a files: store, their files stay for whoever edited
+/// them, and the next check finds them again. An entry that a newer version of larder has written
 /// counts as damaged, and is not removed.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]

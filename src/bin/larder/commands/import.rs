@@ -150,7 +150,8 @@ const REASONS: usize = 20;
 impl Summary {
     /// Counts an entry that is left out.
     fn skip(&mut self, why: String) {
-        let is_told = self.skipped.len() < REASONS || self.skipped.contains_key(&why);
+        let is_own = why == ALREADY_THERE;
+        let is_told = is_own || self.skipped.len() < REASONS || self.skipped.contains_key(&why);
         let why = if is_told { why } else { "other reasons".to_owned() };
         *self.skipped.entry(why).or_default() += 1;
     }
