@@ -297,3 +297,35 @@ proptest! {
         });
     }
 }
+
+/// `Content-Length` names the length of the whole body, and not of the file.
+#[cfg(feature = "files")]
+#[tokio::test]
+async fn a_head_that_is_edited_in_a_folder_keeps_the_length_of_the_whole_body() {
+    use larder::store::Files;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("responses");
+    let body = text(12_000);
+    let store = Compressed::new(Files::open(&path).unwrap());
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.headers.insert("content-length", 12_000.into());
+    let head = Head::new(Method::GET, "http://example.com/", parts, Timestamp::MIN);
+    let mut writer = store.put(&KEY, head).await.unwrap();
+    writer.write(body.clone().into()).await.unwrap();
+    writer.finish(None).await.unwrap();
+    drop(store);
+    let files = std::fs::read_dir(path.join("example.com")).unwrap();
+    let mut heads = files.map(|file| file.unwrap().path());
+    let file = heads.find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap();
+    let edited = std::fs::read_to_string(&file).unwrap();
+    let edited: String =
+        edited.split_inclusive('\n').filter(|line| !line.contains("\"checksum\"")).collect();
+    std::fs::write(&file, edited).unwrap();
+    let store = Compressed::new(Files::open(&path).unwrap());
+    let (head, read) = get(&store).await.unwrap();
+    assert_eq!(
+        (&head.headers()["content-length"], read == body),
+        (&"12000".parse().unwrap(), true)
+    );
+}

@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Entries, Filter, is_unreadable_entry, unless_damaged};
+use super::{Entries, Filter, unless_damaged};
 use crate::{
     cache::Change,
     entry::{Head, Others},
@@ -201,7 +201,7 @@ impl<B: Store> Entries<B> {
         while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
             let item = match item {
                 Ok(item) => item,
-                Err(error) if is_unreadable_entry(&error) => {
+                Err(error) if error.is_of_one_entry() => {
                     report.damaged += 1;
                     progress(&report);
                     continue;
@@ -268,7 +268,7 @@ impl<B: Store> Entries<B> {
         let (head, mut body) = match self.layer.inner.handle.get(key).await {
             Ok(Some(Hit { head, body, .. })) => (head, body),
             Ok(None) => return Ok(CopiedAs::Gone),
-            Err(error) if is_unreadable_entry(&error) => return Ok(CopiedAs::Damaged),
+            Err(error) if error.is_of_one_entry() => return Ok(CopiedAs::Damaged),
             Err(error) => return Err(error),
         };
         if if_present == IfPresent::KeepNewer {
@@ -285,7 +285,7 @@ impl<B: Store> Entries<B> {
                 Ok(chunk) => writer.write(chunk).await?,
                 Err(error) => {
                     writer.abort().await;
-                    let is_unreadable = is_unreadable_entry(&error);
+                    let is_unreadable = error.is_of_one_entry();
                     return if is_unreadable { Ok(CopiedAs::Damaged) } else { Err(error) };
                 }
             }
@@ -351,7 +351,7 @@ fn is_as_new(there: &Head, new: &Head) -> bool {
 /// Whether an entry was changed. One that cannot be read any more was not.
 fn unless_unreadable(changed: Result<bool>) -> Result<bool> {
     match changed {
-        Err(error) if is_unreadable_entry(&error) => Ok(false),
+        Err(error) if error.is_of_one_entry() => Ok(false),
         changed => changed,
     }
 }
@@ -362,7 +362,7 @@ async fn next_sound(
 ) -> Result<Option<Scanned>> {
     loop {
         match poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
-            Some(Err(error)) if is_unreadable_entry(&error) => {}
+            Some(Err(error)) if error.is_of_one_entry() => {}
             other => return other.transpose(),
         }
     }

@@ -437,19 +437,8 @@ impl<B: Store> Entries<B> {
 /// The entry that was found. A damaged one counts as none, and so does one of a newer version.
 fn unless_damaged(found: Result<Option<Hit>>) -> Result<Option<Hit>> {
     match found {
-        Err(error) if is_unreadable_entry(&error) => Ok(None),
+        Err(error) if error.is_of_one_entry() => Ok(None),
         found => found,
-    }
-}
-
-/// Whether the error is about one entry, and the others can be read: it is damaged, or a newer
-/// version of this crate has written it.
-fn is_unreadable_entry(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Corrupt => true,
-        // Without a key, it is the whole store that is of another version.
-        ErrorKind::Incompatible => error.key().is_some(),
-        _ => false,
     }
 }
 

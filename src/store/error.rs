@@ -106,6 +106,18 @@ impl Error {
         self.kind
     }
 
+    /// Whether the error is about one entry, so that a [scan](super::Store::scan) goes on with the
+    /// others: the entry is damaged, or another version of this crate has written it.
+    #[must_use]
+    pub fn is_of_one_entry(&self) -> bool {
+        match self.kind {
+            ErrorKind::Corrupt => true,
+            // Without a key, the whole store is of another version.
+            ErrorKind::Incompatible => self.key().is_some(),
+            _ => false,
+        }
+    }
+
     /// The key of the entry that cannot be read, if the store knows it: the entry is damaged
     /// ([`ErrorKind::Corrupt`]), or another version of this crate has written it
     /// ([`ErrorKind::Incompatible`]). A caller that finds the error in a

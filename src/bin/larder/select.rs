@@ -10,7 +10,7 @@ use clap::Args;
 use futures_util::{Stream, StreamExt};
 use larder::{
     BoxError, CacheLayer, Entries, EntryInfo, Filter, Key,
-    store::{AnyStore, Error, ErrorKind, Result},
+    store::{AnyStore, Result},
     time::{Clock, ManualClock, SystemClock},
 };
 
@@ -198,17 +198,6 @@ pub(crate) fn entries_to_read(store: AnyStore) -> Entries<AnyStore> {
     CacheLayer::private(store).read_only(true).entries()
 }
 
-/// Whether the error is about one entry, and the others can be read: it is damaged, or a newer
-/// version of larder has written it.
-pub(crate) fn is_unreadable_entry(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Corrupt => true,
-        // Without a key, it is the whole store that is of another version.
-        ErrorKind::Incompatible => error.key().is_some(),
-        _ => false,
-    }
-}
-
 /// The entries of a store, and the number of those among them that cannot be read.
 pub(crate) struct Listed {
     entries: std::pin::Pin<Box<dyn Stream<Item = Result<EntryInfo>> + Send>>,
@@ -231,7 +220,7 @@ impl Listed {
         tokio::task::yield_now().await;
         loop {
             match self.entries.next().await {
-                Some(Err(error)) if is_unreadable_entry(&error) => self.damaged += 1,
+                Some(Err(error)) if error.is_of_one_entry() => self.damaged += 1,
                 Some(entry) => return entry.map(Some),
                 None => {
                     if self.damaged > 0 {

@@ -15,7 +15,6 @@ use crate::{
     outcome::{Ended, Outcome, UnreadStdout},
     progress,
     record::write_line,
-    select::is_unreadable_entry,
     store::{Access, Location, Server, close, decompressing},
     text,
 };
@@ -143,7 +142,7 @@ impl Checker<'_> {
                 self.total.entries += 1;
                 self.bar.inc(1);
             }
-            Err(error) if is_unreadable_entry(&error) => {
+            Err(error) if error.is_of_one_entry() => {
                 self.damaged(key, head.as_ref().map(|head| head.url()), &error).await?;
             }
             Err(error) => return Err(error.into()),

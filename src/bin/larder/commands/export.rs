@@ -17,7 +17,7 @@ use crate::{
     har::write::Archive,
     outcome::{Ended, Outcome, say},
     progress,
-    select::{Conditions, Listed, entries_to_read, is_unreadable_entry},
+    select::{Conditions, Listed, entries_to_read},
     store::{Location, Server},
     text,
 };
@@ -181,7 +181,7 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
             Ok(Some(hit)) => (hit.head, hit.body.bytes().await),
             // It was removed since it was listed.
             Ok(None) => continue,
-            Err(error) if is_unreadable_entry(&error) => {
+            Err(error) if error.is_of_one_entry() => {
                 exported.damaged += 1;
                 continue;
             }
@@ -189,7 +189,7 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
         };
         let body = match body {
             Ok(body) => body,
-            Err(error) if is_unreadable_entry(&error) => {
+            Err(error) if error.is_of_one_entry() => {
                 exported.damaged += 1;
                 continue;
             }
