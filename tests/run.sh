@@ -146,8 +146,8 @@ over() {
   grep -Eq "$pattern" <<<"$printed" || { echo "larder $1: no line is $pattern" >&2; exit 1; }
 }
 url=http://127.0.0.1:17470/delay/1
-for store in "redb:$scratch/cache.redb" "sqlite:$scratch/cache.db" "$redis --namespace quickstart:" \
-  "$mongodb --namespace quickstart"; do
+for store in "redb:$scratch/cache.redb" "sqlite:$scratch/cache.db" "files:$scratch/responses" \
+  "$redis --namespace quickstart:" "$mongodb --namespace quickstart"; do
   # shellcheck disable=SC2086 # a store and its namespace
   set -- $store
   over "^[0-9a-f]{8} GET    200      23 B .* $url\$" ls "$@"
