@@ -236,9 +236,9 @@ impl Writer<'_> {
         let order = |a: &Member, b: &Member| compare(name(a), name(b));
         // Servers fold letters such as `ß` and `ẞ`, or `é` in one and in two characters, by rules
         // that differ. So two names with such letters may be one.
-        let mut foreign = members.iter().filter(|member| !name(member).is_ascii());
-        let first = foreign.next();
-        let may_be_one = first.is_some_and(|first| foreign.any(|it| order(first, it).is_ne()));
+        let mut beyond_ascii = members.iter().filter(|member| !name(member).is_ascii());
+        let first = beyond_ascii.next();
+        let may_be_one = first.is_some_and(|first| beyond_ascii.any(|it| order(first, it).is_ne()));
         if !may_be_one && !members.is_sorted_by(|a, b| order(a, b).is_le()) {
             // Members of one name keep their order.
             members.sort_by(order);
