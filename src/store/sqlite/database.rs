@@ -79,15 +79,17 @@ impl Database for Db {
         }
         let before = conn.total_changes();
         let (max_bytes, gives_back) = (self.config.max_bytes, self.config.incremental_vacuum);
+        // Prepared once for all transactions.
         let pages = |conn: &rusqlite::Connection| {
-            conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
+            let mut select = conn.prepare_cached("PRAGMA page_count")?;
+            select.query_row([], |row| row.get::<_, i64>(0))
         };
         let run = || -> Result<bool, rusqlite::Error> {
-            link.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
+            link.patiently(|conn| conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
             let length = pages(conn)?;
             work(&mut Change::new(conn, writing, max_bytes, gives_back))?;
             let is_edited = conn.total_changes() != before || pages(conn)? != length;
-            conn.execute_batch("COMMIT")?;
+            conn.prepare_cached("COMMIT")?.execute([])?;
             Ok(is_edited)
         };
         let result = run();
