@@ -175,8 +175,8 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) {
         let get = self.view().primary(&Method::GET);
-        // It may be a variant beside a resident that is still on its way. These are looked for first:
-        // the lookup finds a resident that is stored meanwhile.
+        // It may be a variant beside a resident in flight. Those are listed first: the lookup finds
+        // a resident that is stored meanwhile.
         let residents = self.cache.shared.calls.residents(&get);
         let mut found = Vec::new();
         found.extend(self.view().lookup_under(get).await.take_selected());

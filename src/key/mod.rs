@@ -27,7 +27,7 @@ mod written;
 pub(crate) use self::content::without_boundary;
 pub(crate) use self::content::{Content, NormalBody};
 #[cfg(feature = "testing")]
-pub(crate) use self::parameters::IgnoredParameters;
+pub(crate) use self::parameters::{IgnoredParameters, MAX_ENCODINGS};
 pub(crate) use self::percent::decode_parameter;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::settings::header_names;

@@ -92,7 +92,7 @@ impl IgnoredParameters {
 }
 
 /// How often the text of a URL is decoded.
-const MAX_ENCODINGS: usize = 8;
+pub(crate) const MAX_ENCODINGS: usize = 8;
 
 /// The characters before a parameter: of a query, of a fragment, of a path segment.
 const SEPARATORS: [char; 4] = ['?', '&', '#', ';'];

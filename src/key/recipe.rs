@@ -149,8 +149,8 @@ impl Recipe {
         hasher.field(Field::HeaderValue, &value);
     }
 
-    /// What `headers` select by `names` below `primary`: calls for it are joined under this key,
-    /// and its first bytes are the selector of a resident.
+    /// The key of the variant of `primary` that `headers` select by `names`. Requests join calls
+    /// under it, and its first bytes are the selector of a resident.
     pub(crate) fn variant(&self, primary: &Key, names: &[HeaderName], headers: &HeaderMap) -> Key {
         let mut hasher = Hasher::new(Domain::Variant, self.secret.as_ref());
         hasher.field(Field::Primary, primary.as_bytes());

@@ -229,8 +229,7 @@ impl Cassette {
     /// default, these are the fields with the names of the
     /// [parameters](Cassette::add_ignored_parameters) above.
     /// [`CacheLayer::add_ignored_request_body_fields`] says what a field is: the name of a form
-    /// field or of
-    /// a JSON member at the top, or a JSON pointer such as `/auth/token`.
+    /// field or of a JSON member at the top, or a JSON pointer such as `/auth/token`.
     ///
     /// # Errors
     ///

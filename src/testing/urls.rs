@@ -1,12 +1,9 @@
 //! Removes ignored parameters and user information from the URLs in a text.
 
-use crate::key::{IgnoredParameters, decode_parameter};
+use crate::key::{IgnoredParameters, MAX_ENCODINGS, decode_parameter};
 
 /// The characters before a parameter: of a query, of a fragment, of a path segment.
 const SEPARATORS: [char; 4] = ['?', '&', '#', ';'];
-
-/// How often the text of a URL is decoded.
-const MAX_ENCODINGS: usize = 8;
 
 /// Where the URLs of a text are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,8 +60,8 @@ impl<O: Removable> Marked<O> for CallInfo {
 /// that join a call from then on do not receive what was removed.
 ///
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
-/// by its key and by the tags that it has, but not by a tag that only the 304 brings. `invalidate_tag`
-/// returns such entries, and the removal takes them out as well.
+/// by its key and by the tags that it has, but not by a tag that only the 304 brings.
+/// `invalidate_tag` returns such entries, and the removal takes them out as well.
 impl<O: Removable> Calls<O> {
     /// Invalidates the calls whose response lies under `key`.
     pub(crate) async fn invalidate_key(&self, key: &Key) {
@@ -152,8 +152,8 @@ impl<O: Removable> Calls<O> {
     }
 
     /// The entry `seen` under `key` is about to be given this head, by `call`. Returns `false` if a
-    /// response with this head was removed. From now on, [`invalidate_tag`](Self::invalidate_tag) returns
-    /// the entry for its tags.
+    /// response with this head was removed. From now on,
+    /// [`invalidate_tag`](Self::invalidate_tag) returns the entry for its tags.
     pub(crate) fn begin_freshening(
         &self,
         call: &CallId,

@@ -3,7 +3,7 @@
 use super::{
     document::Document,
     fault::{self, STORE},
-    folder::{Folder, HeadFile},
+    folder::{Folder, HeadFile, Listing},
     index::Row,
     name,
     shared::{Shared, random_id},
@@ -66,8 +66,7 @@ impl Shared {
     /// which of them are damaged.
     #[cfg(feature = "testing")]
     pub(super) fn check_heads(&self) -> Result<()> {
-        let listing = self.folder.list()?;
-        for path in listing.heads.into_iter().map(|head| head.path).chain(listing.others) {
+        for path in self.folder.head_paths()? {
             let view = self.view()?;
             let row = view.index.owner(&path).and_then(|key| view.index.get(key));
             if row.is_some_and(|row| !row.is_damaged) {
@@ -81,14 +80,14 @@ impl Shared {
 
     /// The paths of the heads that have no place in the index.
     pub(super) fn unlisted_heads(&self) -> Result<Vec<String>> {
+        // Lookups do not wait for the listing.
+        let heads = self.folder.head_paths()?;
         let view = self.view()?;
-        let listing = self.folder.list()?;
-        let heads = listing.heads.into_iter().map(|head| head.path).chain(listing.others);
         Ok(heads.filter(|path| view.index.owner(path).is_none()).collect())
     }
 
-    /// The errors of those heads that cannot be read. Each is about one head: the others, and the
-    /// store, are as they should be.
+    /// The errors of those heads that cannot be read. Each is about one head, so that a scan goes on
+    /// with the others.
     pub(super) fn errors_of(&self, paths: &[String]) -> impl Iterator<Item = Error> {
         let errors = paths.iter().filter_map(|path| self.folder.check_head(path).err());
         errors.map(|error| match error.kind() {
@@ -102,6 +101,12 @@ impl Shared {
 }
 
 impl Folder {
+    /// The paths of all files with the name of a head.
+    fn head_paths(&self) -> Result<impl Iterator<Item = String> + use<>> {
+        let Listing { heads, others, .. } = self.list()?;
+        Ok(heads.into_iter().map(|head| head.path).chain(others))
+    }
+
     /// Fails if the head at `path` cannot be read. It may be gone by now.
     fn check_head(&self, path: &str) -> Result<()> {
         let Some(HeadFile { full, bytes, .. }) = self.read_head(path)? else { return Ok(()) };

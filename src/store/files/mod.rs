@@ -128,8 +128,8 @@
 //!
 //! An entry takes two files, and some hundred bytes of memory in each process. Opening lists the
 //! whole folder, and reads the heads that were changed since it was closed; with
-//! [`read_only`](Builder::read_only), all of them. For hundreds of thousands of entries,
-//! `Redb` is better.
+//! [`read_only`](Builder::read_only), all of them. A scan lists the folder too. For hundreds of
+//! thousands of entries, `Redb` is better.
 //!
 //! # Expiry and eviction
 //!
