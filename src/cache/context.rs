@@ -3,14 +3,17 @@
 //! on it.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, request};
 use http_body::Body;
+use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 use tower_service::Service;
 
@@ -61,12 +64,39 @@ where
     type Body = ResBody;
     type Error = S::Error;
 
-    async fn send(
-        mut self,
+    fn send(
+        self,
         request: Request<RequestBody<ReqBody>>,
-    ) -> Result<Response<ResBody>, S::Error> {
-        poll_fn(|cx| self.poll_ready(cx)).await?;
-        self.call(request).await
+    ) -> impl Future<Output = Result<Response<ResBody>, S::Error>> + Send {
+        Sending::Waiting { service: self, request: Some(request) }
+    }
+}
+
+pin_project! {
+    /// Sends a request when the service is ready. An `async fn` would keep room for the request
+    /// twice.
+    #[project = SendingProj]
+    enum Sending<S: Service<Request<B>>, B> {
+        Waiting { service: S, request: Option<Request<B>> },
+        Called { #[pin] response: S::Future },
+    }
+}
+
+impl<S: Service<Request<B>>, B> Future for Sending<S, B> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let response = match self.as_mut().project() {
+                SendingProj::Called { response } => return response.poll(cx),
+                SendingProj::Waiting { service, request } => {
+                    ready!(service.poll_ready(cx))?;
+                    let request = request.take().expect("a future that has failed is not polled");
+                    service.call(request)
+                }
+            };
+            self.set(Self::Called { response });
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::{
-    Method, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{ETAG, VARY},
-    response,
+    request, response,
 };
 use http_body::Body;
 
@@ -13,7 +13,7 @@ use super::{
     ask::{Answer, Arrived, Fallback, Question},
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
-    lookup::{Lookup, LookupKeys, Seen, Selected, read},
+    lookup::{Found, Lookup, LookupKeys, Seen, Selected, read},
     outcome::{CallOutcome, Leader, Permit},
     peeked::Peeked,
     respond,
@@ -24,7 +24,7 @@ use crate::{
     entry::ResponseHead,
     event::Event,
     key::Key,
-    policy::{self, Verdict},
+    policy::{self, Conditions, Verdict},
     status::{self, CacheStatus, Miss, RefreshError, Refusal, Stale, Stored},
     store::Store,
     time::Timestamp,
@@ -51,7 +51,7 @@ pub(super) enum Received<ResBody: Body> {
 /// How a response is stored.
 pub(super) struct StorageDecision {
     pub(super) plan: StoragePlan,
-    pub(super) splice: Option<Splice>,
+    pub(super) splice: Option<Box<Splice>>,
     pub(super) limits: Limits,
 }
 
@@ -66,32 +66,30 @@ impl<ResBody: Body> Received<ResBody> {
 }
 
 impl<B: Store> RequestContext<B> {
-    /// Makes the call of a request, and reports it.
-    pub(super) async fn fetch<S: Origin<ReqBody>, ReqBody: AnyBody>(
-        &mut self,
-        upstream: Upstream<S, ReqBody>,
-        lookup: Box<Lookup>,
-        leader: Leader,
-    ) -> Fetched<S::Body, S::Error> {
-        let (reason, key, call_key) = (lookup.reason, lookup.key.entry, lookup.key.call);
-        self.report_call(&key, reason);
-        let fetched = self.call_origin(upstream, lookup, leader, Fallback::IfAllowed).await;
-        match &fetched {
+    /// Reports what the call of a request has come to. The request was looked up under `key`, and
+    /// was a miss for this `reason`.
+    pub(super) fn report_fetched<ResBody: Body, E>(
+        &self,
+        fetched: &Fetched<ResBody, E>,
+        key: &Key,
+        call_key: &Key,
+        reason: Miss,
+    ) {
+        match fetched {
             Fetched::Failed(_) => {
                 let outcome = status::Outcome::Miss(reason);
-                let event = Event::Failed { request: self.line(), key: Some(&key), outcome };
+                let event = Event::Failed { request: self.line(), key: Some(key), outcome };
                 self.cache.observer().tell(&event);
             }
             Fetched::Freshened(..) | Fetched::Received(Received::Storing(..)) => {
-                self.cache.shared.backoff.forgive(&call_key);
+                self.cache.shared.backoff.forgive(call_key);
             }
             Fetched::StaleIfError(..) | Fetched::Received(Received::NotStored(..)) => {}
         }
-        fetched
     }
 
     /// The response to a request whose lookup was a miss for this `reason`.
-    pub(super) async fn respond<ResBody: OriginBody, E>(
+    pub(super) fn respond<ResBody: OriginBody, E>(
         &self,
         fetched: Fetched<ResBody, E>,
         reason: Miss,
@@ -109,9 +107,8 @@ impl<B: Store> RequestContext<B> {
                 let status = CacheStatus::refused(reason, refusal, key, now);
                 respond::report(&self.cache, self.line(), Response::from_parts(parts, body), status)
             }
-            Fetched::Received(Received::Storing(parts, tee, mut body)) => {
+            Fetched::Received(Received::Storing(parts, tee, body)) => {
                 let status = CacheStatus::storing(reason, tee.key, &tee.head, tee.progress.clone());
-                body.read_ahead().await;
                 // A caller that receives no body reads none, so what is not stored by now would
                 // not be stored.
                 let is_stored = status.stored() == Stored::Yes;
@@ -126,22 +123,59 @@ impl<B: Store> RequestContext<B> {
 
     /// Calls the origin for the response that was looked up. Judges its answer, and stores it or
     /// freshens the stored response.
-    pub(super) async fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
+    ///
+    /// Here is the way of a miss for which nothing is stored, and whose response has no effect on
+    /// others. Everything else is boxed, so that the future of such a miss stays small. For the
+    /// same reason, this is no `async fn`: it would have room for each argument twice.
+    pub(super) fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
+        upstream: Upstream<S, ReqBody>,
+        lookup: Box<Lookup>,
+        leader: Leader,
+        fallback: Fallback,
+    ) -> impl Future<Output = Fetched<S::Body, S::Error>> + Send {
+        // The key is that of the whole response. So the origin is asked for the whole.
+        policy::remove_range(&mut self.parts.headers);
+        async move {
+            if !matches!(lookup.found, Found::Absent) {
+                return Box::pin(self.ask_about_stored(upstream, lookup, leader, fallback)).await;
+            }
+            let requested_at = self.cache.settings.clock.now();
+            let forwarded = self.forwarded_to(&lookup, None);
+            let request = Request::from_parts(forwarded, upstream.body);
+            let (response, body) = match upstream.inner.send(request).await {
+                Ok(response) => response.into_parts(),
+                Err(error) => {
+                    leader.fail();
+                    return Fetched::Failed(error);
+                }
+            };
+            let response = ResponseHead::new(response, self.cache.settings.clock.now());
+            let body = Arrived::Unread(body);
+            Fetched::Received(if self.has_effects(&lookup, &response, requested_at) {
+                let judge = self.judge_response(lookup, None, response, body, requested_at, leader);
+                Box::pin(judge).await
+            } else {
+                self.receive(&lookup.key, response, body, requested_at, leader)
+            })
+        }
+    }
+
+    /// Calls the origin for a response that is stored, but may not be used as it is: asks whether
+    /// it is still valid, and falls back on it if the origin fails.
+    async fn ask_about_stored<S: Origin<ReqBody>, ReqBody: AnyBody>(
+        &self,
         upstream: Upstream<S, ReqBody>,
         mut lookup: Box<Lookup>,
         leader: Leader,
         fallback: Fallback,
     ) -> Fetched<S::Body, S::Error> {
-        // The key is that of the whole response. So the origin is asked for the whole.
-        policy::remove_range(&mut self.parts.headers);
         let requested_at = self.cache.settings.clock.now();
         let stored = lookup.take_selected();
         let seen = stored.as_ref().map(Seen::of);
         let question = self.question(&lookup, stored, fallback);
         match self.answer_or_stale(upstream, question).await {
             Answer::NotModified(selected, fields) => {
-                // Boxed, so that the future of a miss stays small.
                 let freshen = self.freshen(&lookup.key, selected, &fields, requested_at, leader);
                 let (selected, stored) = Box::pin(freshen).await;
                 Fetched::Freshened(selected, stored)
@@ -173,14 +207,41 @@ impl<B: Store> RequestContext<B> {
             .map(|selected| &*selected.hit.head)
             .filter(|head| rules.may_be_freshened(&self.options, method, head))
             .and_then(|head| policy::conditions(head, method, self.cache.settings.generates_etags));
+        let forwarded = self.forwarded_to(lookup, conditions.as_ref());
+        let observed = Some((lookup.key.entry, lookup.reason));
+        // Boxed, since it is moved between several futures.
+        Box::new(Question { forwarded, stored, conditions, observed, fallback })
+    }
+
+    /// The head of the request as the origin receives it, without the cache's own conditions.
+    fn forwarded_to(&self, lookup: &Lookup, conditions: Option<&Conditions>) -> request::Parts {
         let mut forwarded = self.forwarded(&lookup.key.call);
         if conditions.is_none() && self.may_store(&lookup.key.call) {
             // A 304 to the caller's own condition could not be stored. It is answered here.
             policy::remove_conditions(&mut forwarded.headers);
         }
-        let observed = Some((lookup.key.entry, lookup.reason));
-        // Boxed, since it is moved between several futures.
-        Box::new(Question { forwarded, stored, conditions, observed, fallback })
+        forwarded
+    }
+
+    /// Whether more follows from the response than that it is stored or not: it may end others, or
+    /// the store has to be read before it is stored.
+    fn has_effects(
+        &self,
+        lookup: &Lookup,
+        response: &ResponseHead,
+        requested_at: Timestamp,
+    ) -> bool {
+        let calls = &self.cache.shared.calls;
+        let may_have_missed =
+            !calls.is_current(&lookup.generation) || matches!(lookup.reason, Miss::StoreFailed(_));
+        let exchange = self.exchange(response, requested_at, response.received_at());
+        lookup.get.is_some()
+            || self.generates_etag(response)
+            || may_have_missed
+            || (response.headers.contains_key(VARY)
+                && (lookup.key.resident.is_some()
+                    || !calls.residents(&lookup.key.primary).is_empty()))
+            || self.cache.settings.rules.ends(&exchange)
     }
 
     /// Judges a response: stores it if that is allowed, and removes what it ends. `seen` is the
@@ -360,9 +421,8 @@ impl<B: Store> RequestContext<B> {
         };
         let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
             plan;
-        let others = leader.info(|call| call.others.clone());
         let head = Arc::new(head);
-        let entry = Entry { key: stored_under, head, resident_update, others, splice, annotations };
+        let entry = Entry { key: stored_under, head, resident_update, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
         let tee = unstarted.tee.clone();

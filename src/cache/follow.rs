@@ -1,9 +1,6 @@
 //! Joins a call in flight, and what a follower does with its outcome.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use http::Response;
 use http_body::Body;
@@ -89,7 +86,21 @@ impl<B: Store> RequestContext<B> {
         };
         let max_failures = if self.may_serve_found_if_error(&lookup) { 1 } else { MAX_FAILURES };
         let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
-        let share = match calls.join(&key, info, &lookup.generation, join, max_failures) {
+        match calls.join(&key, info, &lookup.generation, join, max_failures) {
+            Role::Leader(leader) => Joined::Leader(self.counted(leader), lookup),
+            // Boxed: most requests wait for no other.
+            role => Box::pin(self.follow(role, lookup, mode)).await,
+        }
+    }
+
+    /// Waits for another request's call, and answers with its share of that.
+    async fn follow<ResBody: OriginBody>(
+        &mut self,
+        role: Role,
+        lookup: Box<Lookup>,
+        mode: Mode,
+    ) -> Joined<ResBody> {
+        let share = match role {
             Role::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
             // The call began before this request arrived.
             Role::Share(share) if self.options.refresh || self.has_expired(&share) => {
@@ -97,17 +108,17 @@ impl<B: Store> RequestContext<B> {
             }
             Role::Share(share) => share,
             Role::LookAgain | Role::InFlight => {
-                return Box::pin(self.look_again_after_call(mode)).await;
+                return self.look_again_after_call(mode).await;
             }
             Role::Follower(follower) => {
                 self.has_waited = true;
-                match Box::pin(within(self.longest_wait(), follower)).await {
+                match within(self.longest_wait(), follower).await {
                     Some(Followed::Leader(leader)) => {
                         return Joined::Leader(self.counted(leader), lookup);
                     }
                     Some(Followed::Share(share)) => share,
                     // Nothing was fetched that is as new as this request requires.
-                    Some(Followed::JoinAgain) => return Box::pin(self.look_again(mode)).await,
+                    Some(Followed::JoinAgain) => return self.look_again(mode).await,
                     Some(Followed::Failed) => return self.stale_or_own_call(lookup),
                     // It has waited long enough.
                     None => return Joined::Retry(Mode::Independent, lookup),
@@ -115,8 +126,7 @@ impl<B: Store> RequestContext<B> {
             }
         };
         self.has_waited = true;
-        // Boxed, as the lookups above are: most requests wait for no other.
-        Box::pin(self.take_share(share, lookup, mode)).await
+        self.take_share(share, lookup, mode).await
     }
 
     /// Answers with the share of another request's call.
@@ -240,7 +250,7 @@ impl<B: Store> RequestContext<B> {
             tags: self.options.tags.clone(),
             freshening: Mutex::default(),
             names: lookup.key.names().to_vec(),
-            others: Arc::default(),
+            others: Mutex::default(),
         }
     }
 
@@ -281,7 +291,7 @@ impl<B: Store> RequestContext<B> {
 
     /// Whether the response in flight is another variant than this request selects.
     fn is_another_variant(&self, tee: &Tee, lookup: &Lookup) -> bool {
-        let own = |names: &Vec<_>| self.view().variant(&lookup.key.primary, names);
-        tee.names.as_ref().is_some_and(|names| own(names) != tee.call_key)
+        let own = |names: &[_]| self.view().variant(&lookup.key.primary, names);
+        tee.names.as_deref().is_some_and(|names| own(names) != tee.call_key)
     }
 }

@@ -85,8 +85,12 @@ impl<B: Store> Handle<B> {
     }
 
     /// Begins to write an entry.
-    pub(crate) async fn put(&self, key: &Key, head: Head) -> Result<B::Writer> {
-        self.observer.asked(StoreOperation::Put, key, self.store().put(key, head)).await
+    pub(crate) fn put<'a>(
+        &'a self,
+        key: &'a Key,
+        head: Head,
+    ) -> impl Future<Output = Result<B::Writer>> + Send + 'a {
+        self.observer.asked(StoreOperation::Put, key, self.store().put(key, head))
     }
 
     /// Writes an entry that has no body.

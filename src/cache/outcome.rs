@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::{
     coalesce::{self, CallId, Removable, Shareable, StoredAt, View},
-    tee::{self, Tee},
+    tee::{self, Publishing, Tee},
 };
 use crate::{
-    entry::Head,
+    entry::{Head, Others},
     event::{Event, Observer, RequestLine},
     key::Key,
     status::{Refusal, Stored},
     store::Version,
+    time::Timestamp,
 };
 use http::StatusCode;
 
@@ -150,19 +151,10 @@ impl tee::Permit for Permit {
         self.leader.is_invalidated()
     }
 
-    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+    fn publishing(&self) -> impl Publishing {
         let (calls, call) = (self.calls.clone(), self.call());
         let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());
-        async move {
-            if !calls.begin_publishing(&call) {
-                return Err(Refusal::Removed);
-            }
-            calls.supersede(&call, &call_key).await;
-            if key != call.group {
-                calls.announce_variant(&call.group, until);
-            }
-            Ok(())
-        }
+        Publication { calls, call, key, call_key, until }
     }
 
     fn finish(mut self, stored: Result<u64, Refusal>) {
@@ -184,5 +176,35 @@ impl tee::Permit for Permit {
                 self.observer.tell(&Event::NotStored { request, code, key: &self.key, refusal });
             }
         }
+    }
+}
+
+/// The response of a call, when it is published.
+struct Publication {
+    calls: Calls,
+    call: CallId,
+    /// The key under which it is stored.
+    key: Key,
+    /// The key under which requests for it join calls.
+    call_key: Key,
+    /// Until when it is kept. `None` is forever.
+    until: Option<Timestamp>,
+}
+
+impl Publishing for Publication {
+    async fn begin(&self) -> Result<(), Refusal> {
+        let Self { calls, call, key, call_key, until } = self;
+        if !calls.begin_publishing(call) {
+            return Err(Refusal::Removed);
+        }
+        calls.supersede(call, call_key).await;
+        if *key != call.group {
+            calls.announce_variant(&call.group, *until);
+        }
+        Ok(())
+    }
+
+    fn others(&self) -> Option<Others> {
+        self.calls.others(&self.call)
     }
 }

@@ -104,7 +104,7 @@ impl<B: Store> RequestContext<B> {
         }
         let splice = stored.map(|hit| {
             let leads_to_others = hit.head.others().is_some();
-            Splice { key: own, seen: hit.version, union, leads_to_others }
+            Box::new(Splice { key: own, seen: hit.version, union, leads_to_others })
         });
         let (max, check) = (self.cache.settings.max_body, ResponseCheck::default());
         let limits = Limits { expected: Some(union.new), max, check };

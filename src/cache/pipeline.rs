@@ -9,9 +9,11 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 use http::{Method, Request, Response, StatusCode, request};
 
 use super::{
+    ask::Fallback,
     body::ResponseBody,
     bypass::bypass,
     context::{AnyBody, Origin, RequestContext, Upstream},
+    fetch::{Fetched, Received},
     follow::{Joined, Mode},
     layer::Inner,
     lookup::{self, Found, Lookup, PrimaryRead, Selected},
@@ -100,7 +102,12 @@ where
             let body = RequestBody::untouched(body);
             let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
             ctx.arrived = arrived;
-            Box::pin(answer(ctx, Upstream { inner, body }, Some(read)))
+            let upstream = Upstream { inner, body };
+            if read.is_absent() && !no_vary_search::may_answer(&ctx.view()) {
+                let lookup = Box::new(ctx.view().absent(&read));
+                return Box::pin(refresh_or_fetch(ctx, upstream, lookup));
+            }
+            Box::pin(answer(ctx, upstream, Some(read)))
         }
         Ok((None, url)) => Box::pin(read_body(inner, cache, parts, body, url, options, arrived)),
         Err(reason) => {
@@ -190,12 +197,8 @@ where
     ReqBody: AnyBody,
 {
     // Lookup: of the response, and of the part of it that is stored instead.
-    let view = ctx.view();
     // Boxed, since it is moved between many futures on its way.
-    let mut lookup = Box::new(match read {
-        Some(read) if read.is_absent() && !no_vary_search::may_answer(&view) => view.absent(&read),
-        read => Box::pin(no_vary_search::lookup(view, read)).await,
-    });
+    let mut lookup = Box::new(Box::pin(no_vary_search::lookup(ctx.view(), read)).await);
     if policy::asks_for_part(&ctx.parts.method, &ctx.parts.headers)
         && !has_part(&lookup, &ctx.parts)
     {
@@ -214,7 +217,7 @@ where
         }
         found => found,
     };
-    refresh_or_fetch(ctx, upstream, lookup).await
+    Box::pin(refresh_or_fetch(ctx, upstream, lookup)).await
 }
 
 /// Whether a refresh may begin with the response to a request. None begins for a part, nor while
@@ -233,47 +236,56 @@ fn may_begin_refresh<B>(
 
 /// Answers a request that a stored response alone does not answer: refreshes it in the background,
 /// joins a call in flight, or calls the origin.
-async fn refresh_or_fetch<S, B, ReqBody>(
+///
+/// Not an `async fn`: it would have room for each argument twice.
+fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
     mut lookup: Box<Lookup>,
-) -> Result<Response<ResponseBody<S::Body>>, S::Error>
+) -> impl Future<Output = Result<Response<ResponseBody<S::Body>>, S::Error>> + Send
 where
     S: Origin<ReqBody>,
     B: Store,
     ReqBody: AnyBody,
 {
-    let mut mode = Mode::of(&ctx, &lookup);
-    ctx.first_reason = Some(lookup.reason);
-    let (leader, lookup) = loop {
-        // Judge.
-        lookup = match judge(lookup) {
-            Judged::Answers(selected, verdict, reason) => {
-                return Ok(respond::from_store(&ctx, selected, verdict, reason));
+    async move {
+        let mut mode = Mode::of(&ctx, &lookup);
+        ctx.first_reason = Some(lookup.reason);
+        let (leader, lookup) = loop {
+            // Judge.
+            lookup = match judge(lookup) {
+                Judged::Answers(selected, verdict, reason) => {
+                    return Ok(respond::from_store(&ctx, selected, verdict, reason));
+                }
+                Judged::DueForRefresh(selected, verdict, lookup) => {
+                    let response = respond::from_store(&ctx, selected, verdict, lookup.reason);
+                    refresh::start(ctx, upstream, lookup);
+                    return Ok(response);
+                }
+                Judged::NeedsOrigin(lookup) => lookup,
+            };
+            if ctx.options.only_if_cached {
+                let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
+                return Ok(respond::gateway_timeout(&ctx.cache, ctx.line(), key, why));
             }
-            Judged::DueForRefresh(selected, verdict, lookup) => {
-                let response = respond::from_store(&ctx, selected, verdict, lookup.reason);
-                refresh::start(ctx, upstream, lookup);
-                return Ok(response);
+            // Join.
+            match ctx.join(lookup, mode).await {
+                Joined::Leader(leader, lookup) => break (leader, lookup),
+                Joined::Response(response) => return Ok(response),
+                Joined::Retry(next, found) => (mode, lookup) = (next, found),
             }
-            Judged::NeedsOrigin(lookup) => lookup,
         };
-        if ctx.options.only_if_cached {
-            let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
-            return Ok(respond::gateway_timeout(&ctx.cache, ctx.line(), key, why));
+        // Fetch, judge and store.
+        let (reason, key, call_key) = (lookup.reason, lookup.key.entry, lookup.key.call);
+        ctx.report_call(&key, reason);
+        let mut fetched = ctx.call_origin(upstream, lookup, leader, Fallback::IfAllowed).await;
+        ctx.report_fetched(&fetched, &key, &call_key, reason);
+        if let Fetched::Received(Received::Storing(_, _, body)) = &mut fetched {
+            body.read_ahead().await;
         }
-        // Join.
-        match ctx.join(lookup, mode).await {
-            Joined::Leader(leader, lookup) => break (leader, lookup),
-            Joined::Response(response) => return Ok(response),
-            Joined::Retry(next, found) => (mode, lookup) = (next, found),
-        }
-    };
-    // Fetch, judge and store.
-    let reason = lookup.reason;
-    let fetched = ctx.fetch(upstream, lookup, leader).await;
-    // Respond.
-    ctx.respond(fetched, reason).await
+        // Respond.
+        ctx.respond(fetched, reason)
+    }
 }
 
 /// What the stored response is good for.

@@ -15,10 +15,10 @@ use super::{
     context::OriginBody,
     handle::Handle,
     peeked::Peeked,
-    tee::{self, Entry, Limits, OverflowBudget, Tee},
+    tee::{self, Entry, Limits, OverflowBudget, Publishing, Tee},
 };
 use crate::{
-    entry::Head,
+    entry::{Head, Others},
     event::{Event, Observer, StoreOperation},
     key::Key,
     policy::ResponseCheck,
@@ -95,7 +95,6 @@ impl<B: Store> Recorder<B> {
             key,
             head: Arc::new(head),
             resident_update: None,
-            others: Arc::default(),
             splice: None,
             annotations: Vec::new(),
         };
@@ -122,8 +121,8 @@ impl<R: Fn(HeaderMap) -> HeaderMap + Send + 'static> tee::Permit for Permit<R> {
         false
     }
 
-    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
-        std::future::ready(Ok(()))
+    fn publishing(&self) -> impl Publishing {
+        Unconditional
     }
 
     fn stored_trailers(&self, trailers: HeaderMap) -> HeaderMap {
@@ -134,5 +133,18 @@ impl<R: Fn(HeaderMap) -> HeaderMap + Send + 'static> tee::Permit for Permit<R> {
         if stored.is_ok() {
             self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(self.key);
         }
+    }
+}
+
+/// What is recorded is published, and has no variants.
+struct Unconditional;
+
+impl Publishing for Unconditional {
+    async fn begin(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn others(&self) -> Option<Others> {
+        None
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     entry::{Head, ResponseHead, Variance},
     key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
-    policy::{self, Exchange, Storable, Vary},
+    policy::{self, Exchange, Storable, Vary, VaryNames},
     status::Refusal,
     time::Timestamp,
 };
@@ -49,9 +49,9 @@ pub(crate) struct StoragePlan {
     pub(crate) call_key: Key,
     pub(crate) head: Head,
     /// The request headers that select it, if it varies.
-    pub(crate) names: Option<Vec<HeaderName>>,
+    pub(crate) names: Option<VaryNames>,
     /// The change of the resident that leads to it, if it lies beside one.
-    pub(crate) resident_update: Option<ResidentUpdate>,
+    pub(crate) resident_update: Option<Box<ResidentUpdate>>,
     /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
@@ -156,9 +156,9 @@ impl Candidate<'_> {
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
-        let fields = settings.rules.stored_fields(&response.headers, storable, now);
+        stored.headers = settings.rules.stored_fields(&response.headers, storable, now);
         Ok(Head::new(request.method.clone(), url, stored, now)
-            .with_compact(fields)
+            .made_compact()
             .with_expires_at(storable.expires_at)
             .with_keep_until(self.keep_until(storable.expires_at))
             .with_tags(tags)
@@ -185,7 +185,7 @@ impl Candidate<'_> {
         };
         // A header that is part of the primary key selects no variant: each hit would cost a second
         // read.
-        let names: Vec<_> =
+        let names: VaryNames =
             names.into_iter().filter(|name| !is_in_key(recipe, request, name)).collect();
         if names.is_empty() {
             return Ok(StorageKeys::primary(*primary));
@@ -200,7 +200,7 @@ impl Candidate<'_> {
             Placement::Beside(resident) => {
                 let key = recipe.other(&call_key, resident.family);
                 let until = self.keep_until(expires_at);
-                let resident_update = Some(ResidentUpdate { resident, until, now });
+                let resident_update = Some(Box::new(ResidentUpdate { resident, until, now }));
                 StorageKeys { key, resident_update, ..keys }
             }
         })
@@ -213,11 +213,11 @@ pub(super) struct StorageKeys {
     /// The key under which requests for it join calls.
     pub(super) call_key: Key,
     /// The request headers that select it, if it varies.
-    pub(super) names: Option<Vec<HeaderName>>,
+    pub(super) names: Option<VaryNames>,
     /// What selects it, if it becomes the resident.
     pub(super) variance: Option<Variance>,
     /// The change of the resident that leads to it, if it lies beside one.
-    pub(super) resident_update: Option<ResidentUpdate>,
+    pub(super) resident_update: Option<Box<ResidentUpdate>>,
 }
 
 impl StorageKeys {

@@ -112,7 +112,7 @@ pub(super) struct Lines {
     shared: Arc<(HeaderMap, Slot)>,
     /// Whether the values are known to be in memory of their own.
     #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only `Memory` asks"))]
-    is_compact: bool,
+    pub(super) is_compact: bool,
 }
 
 impl Lines {
@@ -120,15 +120,13 @@ impl Lines {
         Self { shared: Arc::new((lines, slot)), is_compact: false }
     }
 
-    /// Lines that [`compact`] has made.
-    pub(super) fn compacted(lines: HeaderMap) -> Self {
-        Self { is_compact: true, ..lines.into() }
-    }
-
     /// The same lines in memory of their own.
     #[cfg(feature = "memory")]
     pub(super) fn compact(self) -> Self {
-        if self.is_compact { self } else { Self::compacted(compact(self.get(), |_| true)) }
+        if self.is_compact {
+            return self;
+        }
+        Self { is_compact: true, ..compact(self.get(), |_| true).into() }
     }
 
     pub(super) fn get(&self) -> &HeaderMap {

@@ -119,10 +119,11 @@ impl Head {
         Self { headers: response.to_lines(), ..head }
     }
 
-    /// The same head with other header lines, which [`compact`](crate::fields::compact) has made: no
-    /// store has to copy them again.
-    pub(crate) fn with_compact(self, lines: HeaderMap) -> Self {
-        Self { headers: Lines::compacted(lines), ..self }
+    /// Marks the header lines as made by [`compact`](crate::fields::compact): no store has to copy
+    /// them again.
+    pub(crate) fn made_compact(mut self) -> Self {
+        self.headers.is_compact = true;
+        self
     }
 
     /// An annotation, which is no response. The cache stores it under a key of its own for the

@@ -94,6 +94,8 @@ impl RequestUrl {
             (Some(host), None) if host.is_empty() => None,
             // User information is not allowed in `Host` (RFC 9110 §7.2).
             (Some(host), None) if host.as_bytes().contains(&b'@') => return Err(InvalidTarget),
+            // Most clients repeat the host of the URL.
+            (Some(host), None) if uri.authority().is_some_and(|it| it.as_str() == host) => None,
             (Some(host), None) => {
                 Some(Authority::try_from(host.as_bytes()).map_err(|_| InvalidTarget)?)
             }

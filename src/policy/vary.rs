@@ -4,11 +4,15 @@ use http::{
     HeaderMap, HeaderName,
     header::{AUTHORIZATION, COOKIE, VARY},
 };
+use smallvec::SmallVec;
 
 /// Limits for the names that select a response: their number and their total length. More is a
 /// fault or an attack.
 const MAX_NAMES: usize = 32;
 const MAX_LENGTH: usize = 2048;
+
+/// The names of request headers. Most responses that vary name one or two.
+pub(crate) type VaryNames = SmallVec<[HeaderName; 2]>;
 
 /// How a response is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub(crate) enum Vary {
     /// By its URL only.
     Nothing,
     /// By these request headers, sorted and without duplicates.
-    Names(Vec<HeaderName>),
+    Names(VaryNames),
     /// By more than headers (`*`), or by something that is no header name. The response is never
     /// reused.
     Anything,
@@ -25,7 +29,7 @@ pub(crate) enum Vary {
 /// How `response` is selected, without the names in `ignored`. `Authorization` and `Cookie` cannot
 /// be ignored: if the origin says that it answers each user differently, the cache relies on it.
 pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
-    let mut names = Vec::new();
+    let mut names = VaryNames::new();
     for line in response.get_all(VARY) {
         for member in line.as_bytes().split(|&byte| byte == b',') {
             let member = member.trim_ascii();
@@ -56,8 +60,8 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
 ///
 /// The responses of an origin for one URL may name different headers. Without the union, each
 /// variant would replace the other again and again.
-pub(crate) fn union(names: Vec<HeaderName>, known: &[HeaderName]) -> Vec<HeaderName> {
-    let ordered = |mut names: Vec<HeaderName>| {
+pub(crate) fn union(names: VaryNames, known: &[HeaderName]) -> VaryNames {
+    let ordered = |mut names: VaryNames| {
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
         names
@@ -65,7 +69,7 @@ pub(crate) fn union(names: Vec<HeaderName>, known: &[HeaderName]) -> Vec<HeaderN
     if known.is_empty() {
         return ordered(names);
     }
-    let all = ordered([&names, known].concat());
+    let all = ordered(names.iter().chain(known).cloned().collect());
     if is_too_long(&all) { ordered(names) } else { all }
 }
 
@@ -92,7 +96,7 @@ mod tests {
     fn names_are_lower_case_sorted_and_unique() {
         assert_eq!(
             of(&["Origin, accept-ENCODING", " origin ,,"], &[]),
-            Vary::Names(vec![header::ACCEPT_ENCODING, header::ORIGIN])
+            Vary::Names([header::ACCEPT_ENCODING, header::ORIGIN].into_iter().collect())
         );
         assert_eq!(of(&[], &[]), Vary::Nothing);
         assert_eq!(of(&["", " , "], &[]), Vary::Nothing);
@@ -114,6 +118,9 @@ mod tests {
     fn credentials_select_even_if_ignored() {
         let ignored = [header::USER_AGENT, AUTHORIZATION];
         assert_eq!(of(&["user-agent"], &ignored), Vary::Nothing);
-        assert_eq!(of(&["user-agent, authorization"], &ignored), Vary::Names(vec![AUTHORIZATION]));
+        assert_eq!(
+            of(&["user-agent, authorization"], &ignored),
+            Vary::Names([AUTHORIZATION].into_iter().collect())
+        );
     }
 }

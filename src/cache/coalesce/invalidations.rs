@@ -220,7 +220,14 @@ impl<O: Removable> Calls<O> {
 }
 
 async fn keep_out(settled: Vec<impl Removable>, why: Refusal) {
-    for outcome in settled {
-        outcome.keep_out(why).await;
+    if settled.is_empty() {
+        return;
     }
+    // Boxed: most calls find no older one.
+    Box::pin(async {
+        for outcome in settled {
+            outcome.keep_out(why).await;
+        }
+    })
+    .await;
 }

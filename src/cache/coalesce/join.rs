@@ -6,7 +6,7 @@ use super::{
     call::Phase,
     follower::Follower,
     leader::Leader,
-    table::{Call, Generation, Marked, Shareable, Table},
+    table::{Call, Generation, Group, Marked, Shareable, Table},
 };
 use crate::sync::Ordering;
 
@@ -101,7 +101,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     /// Adds a new call to those of its group, and returns its leader.
     fn lead(
         self: &Arc<Self>,
-        here: &mut Vec<Box<Call<I, O>>>,
+        here: &mut Group<I, O>,
         group: &O::Key,
         mut call: Box<Call<I, O>>,
     ) -> Leader<I, O> {

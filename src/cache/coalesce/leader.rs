@@ -64,11 +64,6 @@ impl<I, O: Shareable> Leader<I, O> {
         self.stored = Some(at);
     }
 
-    /// What is known of the call.
-    pub(crate) fn info<R>(&self, look: impl FnOnce(&I) -> R) -> R {
-        self.change(|call| look(&call.info)).0
-    }
-
     pub(crate) fn id(&self) -> CallId<O::Key> {
         self.id.clone()
     }

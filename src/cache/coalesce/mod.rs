@@ -113,7 +113,7 @@ pub(crate) struct CallInfo {
     pub(crate) names: Vec<HeaderName>,
     /// The variants that were stored beside the resident since the call began. If the call brings
     /// a resident, that has to lead to them.
-    pub(crate) others: Arc<Mutex<Option<Others>>>,
+    pub(crate) others: Mutex<Option<Others>>,
 }
 
 /// An entry that is being given a new head.
@@ -193,6 +193,14 @@ impl<O: Removable> Calls<O> {
             let until = others.map_or(until, |others| later(others.until, until));
             *others = Some(Others { until });
         });
+    }
+
+    /// The variants that were announced to this call.
+    pub(crate) fn others(&self, call: &CallId) -> Option<Others> {
+        let others = self
+            .table
+            .look_at(call, |info| *info.others.lock().unwrap_or_else(PoisonError::into_inner));
+        others.flatten()
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
@@ -292,11 +300,6 @@ impl<O: Removable> Leader<O> {
     /// See [`Uncounted::has_stored`].
     pub(crate) fn has_stored(&mut self, at: StoredAt) {
         self.leader.has_stored(at);
-    }
-
-    /// What is known of the call.
-    pub(crate) fn info<R>(&self, look: impl FnOnce(&CallInfo) -> R) -> R {
-        self.leader.info(look)
     }
 
     pub(crate) fn id(&self) -> CallId {

@@ -23,6 +23,9 @@ use std::{
     sync::PoisonError,
 };
 
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
 use super::{
     call::{Call as CallState, Newer, Phase},
     removals::{Mark, RemovalLog, Since},
@@ -79,8 +82,11 @@ pub(super) struct Shard<I, O: Shareable> {
     publishing: Mutex<Vec<(O::Key, u64)>>,
 }
 
-/// The calls of each group. Boxed, since a call is large, and most groups have one.
-pub(super) type Groups<I, O> = HashMap<<O as Shareable>::Key, Vec<Box<Call<I, O>>>>;
+/// The calls of each group. The keys are digests, so a fast hash of them will do.
+pub(super) type Groups<I, O> = HashMap<<O as Shareable>::Key, Group<I, O>, RandomState>;
+
+/// Most groups have one call. It is boxed, since a call is large.
+pub(super) type Group<I, O> = SmallVec<[Box<Call<I, O>>; 1]>;
 
 /// How many counters of generations there are for each shard.
 const COUNTERS: usize = 64;
@@ -249,6 +255,13 @@ impl<I, O: Shareable> Table<I, O> {
         calls.get(group).into_iter().flatten().for_each(|call| show(&call.info));
     }
 
+    /// Looks at what is known of a call. `None` if it has left the table.
+    pub(crate) fn look_at<R>(&self, id: &CallId<O::Key>, look: impl FnOnce(&I) -> R) -> Option<R> {
+        let calls = self.shard(&id.group).lock();
+        let call = calls.get(&id.group)?.iter().find(|call| call.id == id.call)?;
+        Some(look(&call.info))
+    }
+
     /// How many calls there are, without those of requests that bypass the cache.
     pub(crate) fn len(&self) -> u64 {
         self.attached.load(Ordering::Acquire)
@@ -409,7 +422,7 @@ fn fold(key: &impl Hash) -> usize {
 
 impl<I, O: Shareable> Shard<I, O> {
     fn new() -> Self {
-        Self { calls: Mutex::new(HashMap::new()), publishing: Mutex::new(Vec::new()) }
+        Self { calls: Mutex::new(HashMap::default()), publishing: Mutex::new(Vec::new()) }
     }
 
     fn publishing(&self) -> MutexGuard<'_, Vec<(O::Key, u64)>> {

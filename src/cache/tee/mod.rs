@@ -20,7 +20,6 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use self::{
@@ -34,6 +33,7 @@ use crate::{
     entry::Head,
     event::{Event, Observer},
     key::Key,
+    policy::VaryNames,
     status::{Progress, Refusal},
     store::{Store, StoredBody},
 };
@@ -49,7 +49,7 @@ pub(crate) use self::{
     replay_buffer::OverflowBudget,
     source::{Limits, Permit},
     splice::Splice,
-    writer::Entry,
+    writer::{Entry, Publishing},
 };
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
@@ -82,7 +82,7 @@ pub(crate) struct Tee {
     /// The head that it is stored with.
     pub(crate) head: Arc<Head>,
     /// The request headers that select it, if it varies.
-    pub(crate) names: Option<Vec<HeaderName>>,
+    pub(crate) names: Option<VaryNames>,
     /// Whether it has been stored.
     pub(crate) progress: Progress,
     observer: Arc<Observer>,
@@ -105,7 +105,7 @@ impl Tee {
         budget: OverflowBudget,
         entry: Entry,
         call_key: Key,
-        names: Option<Vec<HeaderName>>,
+        names: Option<VaryNames>,
         body: Peeked<B>,
         limits: Limits,
     ) -> Unstarted<S, B> {
@@ -157,7 +157,7 @@ where
         let Self { tee, handle, entry, body, limits, reader } = self;
         let error = ErrorSlot::default();
         let (queue, progress) = (tee.queue.clone(), tee.progress.clone());
-        let write = write_entry(handle, entry, permit.begin_publishing(), queue.clone());
+        let write = write_entry(handle, entry, permit.publishing(), queue.clone());
         let source = Source {
             body,
             error: error.clone(),

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     drive::{Drive, End, SourceState, Step},
-    writer::{Published, Queue, WriteFuture},
+    writer::{Published, Publishing, Queue, WriteFuture},
 };
 use crate::{
     cache::peeked::Peeked,
@@ -29,9 +29,8 @@ pub(crate) trait Permit: Send + 'static {
     /// Whether the response was removed since its call began, as far as is known.
     fn is_invalidated(&self) -> bool;
 
-    /// Asks whether the entry may be published, which follows at once. Keeps older responses out of
-    /// it: returns when none of them can be stored any more.
-    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static;
+    /// What the writer asks when it publishes the entry.
+    fn publishing(&self) -> impl Publishing;
 
     /// The trailers that are stored of those that arrived.
     fn stored_trailers(&self, trailers: HeaderMap) -> HeaderMap {

@@ -40,7 +40,7 @@ pub(crate) struct Queue(Mutex<QueueState>);
 struct QueueState {
     chunks: VecDeque<Bytes>,
     bytes: usize,
-    end: Option<Option<HeaderMap>>,
+    end: Option<Option<Box<HeaderMap>>>,
     /// How many readers need a copy once the entry is published.
     copies: usize,
     stage: Stage,
@@ -59,7 +59,7 @@ enum Stage {
 /// What the writer takes from the queue.
 enum Input {
     Chunk(Bytes),
-    End(Option<HeaderMap>),
+    End(Option<Box<HeaderMap>>),
     KeptOut(Refusal),
 }
 
@@ -102,7 +102,7 @@ impl Queue {
     }
 
     pub(super) fn end(&self, trailers: Option<HeaderMap>) {
-        self.lock().end = Some(trailers);
+        self.lock().end = Some(trailers.map(Box::new));
     }
 
     pub(super) fn want_copies(&self, copies: usize) {
@@ -129,20 +129,28 @@ fn cost(chunk: &Bytes) -> usize {
     chunk.len().max(4 * 1024)
 }
 
-/// What is stored, except its body, and where.
+/// What is stored, except its body, and where. What few entries have is boxed.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Arc<Head>,
     /// The change of the resident that leads to it, if it lies beside one.
-    pub(crate) resident_update: Option<ResidentUpdate>,
-    /// Whether other variants were stored since its call began. If it becomes the resident, it has
-    /// to lead to them.
-    pub(crate) others: Arc<Mutex<Option<Others>>>,
+    pub(crate) resident_update: Option<Box<ResidentUpdate>>,
     /// The stored part around the body.
-    pub(crate) splice: Option<Splice>,
+    pub(crate) splice: Option<Box<Splice>>,
     /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
+}
+
+/// What a writer asks about the call that brought the entry.
+pub(crate) trait Publishing: Send + Sync + 'static {
+    /// Asks whether the entry may be published, which follows at once. Keeps older responses out of
+    /// it: returns when none of them can be stored any more.
+    fn begin(&self) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// The other variants that were stored since the call began. If the entry becomes the resident,
+    /// it has to lead to them.
+    fn others(&self) -> Option<Others>;
 }
 
 /// An entry that is stored.
@@ -157,26 +165,43 @@ pub(super) struct Published {
 /// What was published, or why nothing was.
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and publishes it if `may_publish` says so. The
-/// observer hears of the store's failures. What few entries need is boxed.
-pub(super) async fn write_entry<B: Store>(
+/// Writes `entry` with the body that `queue` brings, and publishes it if `publishing` allows that.
+/// The observer hears of the store's failures.
+///
+/// Every miss allocates this future. So it is kept small: what few entries need is boxed, and it is
+/// no `async fn`, which would have room for each argument twice.
+pub(super) fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,
-    may_publish: impl Future<Output = Result<(), Refusal>> + Send,
+    publishing: impl Publishing,
     queue: Arc<Queue>,
-) -> Result<Published, Refusal> {
-    let mut writer = handle.put(&entry.key, Head::clone(&entry.head)).await.map_err(refusal)?;
-    let body = write_body(&handle, &entry, &mut writer, &queue).await?;
-    may_publish.await?;
-    publish(&handle, &entry, writer, body.trailers.clone()).await?;
-    update_dependents(&handle, &mut entry).await;
-    let wanted = queue.lock().copies;
-    let bytes = body.bytes;
-    let copies = match wanted {
-        0 => Vec::new(),
-        _ => Box::pin(read_copies(&handle, entry, body, wanted)).await,
-    };
-    Ok(Published { bytes, copies })
+) -> impl Future<Output = Result<Published, Refusal>> + Send {
+    async move {
+        let head = Head::clone(&entry.head);
+        let mut writer = handle.put(&entry.key, head).await.map_err(refusal)?;
+        let body = write_body(&handle, &entry, &mut writer, &queue).await?;
+        publishing.begin().await?;
+        if let Some(update) = &entry.resident_update
+            && !Box::pin(update.write(&handle)).await.map_err(refusal)?
+        {
+            // The resident is lost: no lookup would find this variant.
+            return Err(Refusal::Conflict);
+        }
+        let finish = writer.finish(body.trailers.as_deref().cloned());
+        let finish = handle.observer.asked(StoreOperation::Finish, &entry.key, finish);
+        finish.await.map_err(refusal)?;
+        let others = publishing.others();
+        if others.is_some() || entry.splice.is_some() || !entry.annotations.is_empty() {
+            Box::pin(update_dependents(&handle, &mut entry, others)).await;
+        }
+        let wanted = queue.lock().copies;
+        let bytes = body.bytes;
+        let copies = match wanted {
+            0 => Vec::new(),
+            _ => Box::pin(read_copies(&handle, entry, body, wanted)).await,
+        };
+        Ok(Published { bytes, copies })
+    }
 }
 
 /// A body that is written.
@@ -185,7 +210,7 @@ struct WrittenBody {
     arrived: u64,
     /// How many bytes it has, with the stored part around those that arrived.
     bytes: u64,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 /// Writes the body that the queue brings, with the stored part around it.
@@ -223,34 +248,20 @@ async fn write_body<B: Store>(
     Ok(WrittenBody { arrived, bytes: splice.union.len(), trailers: None })
 }
 
-/// Publishes the entry. If it lies beside a resident, the resident leads to it before that.
-async fn publish<B: Store>(
-    handle: &Handle<B>,
-    entry: &Entry,
-    writer: B::Writer,
-    trailers: Option<HeaderMap>,
-) -> Result<(), Refusal> {
-    if let Some(update) = &entry.resident_update
-        && !Box::pin(update.write(handle)).await.map_err(refusal)?
-    {
-        // The resident is lost: no lookup would find this variant.
-        return Err(Refusal::Conflict);
-    }
-    let finish = writer.finish(trailers);
-    handle.observer.asked(StoreOperation::Finish, &entry.key, finish).await.map_err(refusal)
-}
-
 /// Updates what depends on an entry that was just published. The observer hears of failures.
-async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
-    let Entry { key, head, others, splice, annotations, .. } = entry;
-    let others = *others.lock().unwrap_or_else(PoisonError::into_inner);
+async fn update_dependents<B: Store>(
+    handle: &Handle<B>,
+    entry: &mut Entry,
+    others: Option<Others>,
+) {
+    let Entry { key, head, splice, annotations, .. } = entry;
     if let Some(Others { until }) = others
         && let Some(variance) = head.variance()
     {
         let resident = ResidentId { primary: *key, family: variance.family, in_flight: None };
         let update = ResidentUpdate { resident, until, now: head.stored_at() };
         // After a failure, the other variants are fetched anew.
-        drop(Box::pin(update.write(handle)).await);
+        drop(update.write(handle).await);
     }
     if let Some(splice) = splice
         && splice.key != *key
@@ -259,9 +270,7 @@ async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
         // The whole is complete. A failure leaves a part that is of no more use.
         drop(handle.remove_if(&splice.key, splice.seen).await);
     }
-    if !annotations.is_empty() {
-        Box::pin(handle.put_annotations(mem::take(annotations))).await;
-    }
+    handle.put_annotations(mem::take(annotations)).await;
 }
 
 /// Reads copies of the body that arrived, for the readers that fell behind. Returns fewer than
@@ -274,7 +283,8 @@ async fn read_copies<B: Store>(
 ) -> Vec<StoredBody> {
     let mut copies = Vec::with_capacity(wanted);
     let Entry { key, head, splice, .. } = entry;
-    let published = Arc::unwrap_or_clone(head).seal(body.bytes, body.trailers);
+    let published =
+        Arc::unwrap_or_clone(head).seal(body.bytes, body.trailers.map(|trailers| *trailers));
     while copies.len() < wanted {
         let Ok(Some(mut hit)) = handle.get(&key).await else { break };
         if !hit.head.is_same_response(&published) {
