@@ -12,10 +12,10 @@ use super::{
     variance::{Placement, ResidentUpdate, selector},
 };
 use crate::{
-    entry::{Head, ResponseHead, Variance},
+    entry::{Head, ResponseHead, Variance, VaryNames},
     key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
-    policy::{self, Exchange, Storable, Vary, VaryNames},
+    policy::{self, Exchange, Storable, Vary},
     status::Refusal,
     time::Timestamp,
 };

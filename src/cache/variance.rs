@@ -106,11 +106,11 @@ impl Placement {
         let selector = selector(variant);
         let begin = || {
             let family = RandomState::new().hash_one(SystemTime::now());
-            Self::Resident(Variance { names: names.to_vec(), selector, family, others: None })
+            Self::Resident(Variance { names: names.into(), selector, family, others: None })
         };
         let Some(resident) = resident else { return begin() };
         match resident.head.variance() {
-            Some(old) if old.names != names => begin(),
+            Some(old) if *old.names != *names => begin(),
             Some(old) if old.selector == selector => Self::Resident(old.clone()),
             Some(_) if resident.is_kept_for_itself(now) => Self::Beside(resident.id(*primary)),
             _ => begin(),
@@ -185,7 +185,7 @@ mod tests {
     /// A resident that is selected like `name`, and kept until then.
     fn resident(names: &[HeaderName], name: &str, until: Option<Timestamp>) -> Head {
         let parts = Response::new(()).into_parts().0;
-        let (names, selector) = (names.to_vec(), selector(&key(name)));
+        let (names, selector) = (names.into(), selector(&key(name)));
         Head::new(Method::GET, "http://a/", parts, Timestamp::MIN)
             .with_expires_at(until)
             .with_variance(Some(Variance { names, selector, family: 7, others: None }))

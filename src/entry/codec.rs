@@ -353,7 +353,7 @@ mod tests {
     /// A response that varies, with other variants.
     fn resident() -> Head {
         head().with_variance(Some(Variance {
-            names: vec![http::header::ACCEPT_ENCODING, http::header::ACCEPT],
+            names: vec![http::header::ACCEPT_ENCODING, http::header::ACCEPT].into(),
             selector: [7; Variance::SELECTOR],
             family: u64::MAX / 3,
             others: Some(Others { until: Some(Timestamp::from_millis(1_700_000_180_123)) }),

@@ -29,7 +29,7 @@ pub(crate) use self::note::COMPRESSED;
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
-    variance::{Others, Variance},
+    variance::{Others, Variance, VaryNames},
 };
 use self::{
     facts::{Lines, map_size},

@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn the_family_is_written_only_if_there_are_other_variants() {
         let variance = |family, others| Variance {
-            names: Vec::new(),
+            names: Vec::new().into(),
             selector: [1; Variance::SELECTOR],
             family,
             others,

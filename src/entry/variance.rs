@@ -4,14 +4,18 @@
 use std::mem;
 
 use http::HeaderName;
+use smallvec::SmallVec;
 
 use crate::time::Timestamp;
+
+/// The names of request headers that select a response. Most responses that vary name one or two.
+pub(crate) type VaryNames = SmallVec<[HeaderName; 2]>;
 
 /// What selects a resident, and where the other variants lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variance {
     /// The request headers that select.
-    pub(crate) names: Vec<HeaderName>,
+    pub(crate) names: VaryNames,
     /// A digest of their values in the request that the response answers.
     pub(crate) selector: [u8; Variance::SELECTOR],
     /// A random number that is part of the keys of the other variants. They cannot be found any
@@ -35,8 +39,8 @@ impl Variance {
 
     /// The approximate size in memory.
     pub(super) fn size(&self) -> usize {
-        let names =
-            self.names.iter().map(|name| mem::size_of::<HeaderName>() + name.as_str().len());
-        mem::size_of::<Self>() + names.sum::<usize>()
+        let outside = if self.names.spilled() { self.names.capacity() } else { 0 };
+        let texts: usize = self.names.iter().map(|name| name.as_str().len()).sum();
+        mem::size_of::<Self>() + outside * mem::size_of::<HeaderName>() + texts
     }
 }

@@ -41,7 +41,7 @@ pub(crate) use self::{
         Conditions, conditions, generated_etag, has_conditions, is_same_tag, is_unmodified,
         is_updated_by, not_modified_headers, remove_conditions, remove_generated_etags,
     },
-    vary::{Vary, VaryNames, union, vary},
+    vary::{Vary, union, vary},
 };
 pub use self::{expiration::Expiration, stale::StaleLimit, tags::IntoTags};
 

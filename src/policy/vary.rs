@@ -4,15 +4,13 @@ use http::{
     HeaderMap, HeaderName,
     header::{AUTHORIZATION, COOKIE, VARY},
 };
-use smallvec::SmallVec;
+
+use crate::entry::VaryNames;
 
 /// Limits for the names that select a response: their number and their total length. More is a
 /// fault or an attack.
 const MAX_NAMES: usize = 32;
 const MAX_LENGTH: usize = 2048;
-
-/// The names of request headers. Most responses that vary name one or two.
-pub(crate) type VaryNames = SmallVec<[HeaderName; 2]>;
 
 /// How a response is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]

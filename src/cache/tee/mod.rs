@@ -30,10 +30,9 @@ use self::{
 };
 use super::{error::BrokenBody, handle::Handle, peeked::Peeked};
 use crate::{
-    entry::Head,
+    entry::{Head, VaryNames},
     event::{Event, Observer},
     key::Key,
-    policy::VaryNames,
     status::{Progress, Refusal},
     store::{Store, StoredBody},
 };

@@ -10,8 +10,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// How much of a body is kept for slow readers and for new ones, in bytes.
 pub(crate) const REPLAY: u64 = 256 * 1024;
 
-/// Chunks up to this length are copied: a chunk may be a slice of a read buffer many times its
-/// size, which would be held with it.
+/// Chunks up to this length are copied, except the first: a chunk may be a slice of a read buffer
+/// many times its size, which would be held with it. Most small bodies are one chunk.
 const SMALL: usize = 4 * 1024;
 
 /// What a chunk costs in addition to its bytes.
@@ -76,7 +76,8 @@ impl ReplayBuffer {
         if !chunk.is_empty() {
             self.last = self.end();
         }
-        let chunk = if chunk.len() <= SMALL { Bytes::copy_from_slice(&chunk) } else { chunk };
+        let is_copied = chunk.len() <= SMALL && self.end() > 0;
+        let chunk = if is_copied { Bytes::copy_from_slice(&chunk) } else { chunk };
         self.cost += chunk.len() as u64 + OVERHEAD;
         self.chunks.push_back(Held { chunk, wanted: readers });
     }

@@ -72,10 +72,11 @@ fn heads() -> impl Iterator<Item = Head> {
         tagged("tags", &["one", "two", "", "ü", "one"]),
         head(&"long".repeat(1_000)),
         head("variants").with_variance(Some(Variance {
-            names: vec![
+            names: [
                 http::header::ACCEPT_ENCODING,
                 HeaderName::from_static("x-a-name-of-no-standard"),
-            ],
+            ]
+            .into(),
             selector: [0xab; Variance::SELECTOR],
             family: u64::MAX,
             others: Some(Others { until: Some(at(60_000)) }),
