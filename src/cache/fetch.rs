@@ -177,6 +177,7 @@ impl<B: Store> RequestContext<B> {
         match self.answer_or_stale(upstream, question).await {
             Answer::NotModified(selected, fields) => {
                 let freshen = self.freshen(&lookup.key, selected, &fields, requested_at, leader);
+                // Boxed: it is by far the largest of these futures.
                 let (selected, stored) = Box::pin(freshen).await;
                 Fetched::Freshened(selected, stored)
             }
