@@ -236,8 +236,7 @@ fn may_begin_refresh<B>(
 
 /// Answers a request that a stored response alone does not answer: refreshes it in the background,
 /// joins a call in flight, or calls the origin.
-///
-/// Not an `async fn`: it would have room for each argument twice.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
 fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,

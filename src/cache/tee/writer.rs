@@ -168,8 +168,8 @@ pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refu
 /// Writes `entry` with the body that `queue` brings, and publishes it if `publishing` allows that.
 /// The observer hears of the store's failures.
 ///
-/// Every miss allocates this future. So it is kept small: what few entries need is boxed, and it is
-/// no `async fn`, which would have room for each argument twice.
+/// Every miss allocates this future. So it is kept small, and what few entries need is boxed.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
 pub(super) fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,
