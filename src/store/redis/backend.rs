@@ -41,7 +41,7 @@ impl Backend for Shared {
     }
 
     async fn find(&self, key: &Key) -> Result<Option<server::Record<Generation>>> {
-        let answer = self.link.read(redis::cmd("GET").arg(self.names.entry(key))).await?;
+        let answer = self.read(key, redis::cmd("GET").arg(self.names.entry(key))).await?;
         let Some(bytes) = value::bytes(answer) else { return Ok(None) };
         Record::parse(key, &bytes).map(|record| Some(record.into()))
     }
@@ -53,7 +53,7 @@ impl Backend for Shared {
     ) -> Result<Vec<Option<Chunk>>> {
         let mut cmd = redis::cmd("HMGET");
         cmd.arg(self.names.body(&body.key, &body.id)).arg(numbers.collect::<Vec<_>>());
-        let answer = value::array(self.link.read(&cmd).await?);
+        let answer = value::array(self.read(&body.key, &cmd).await?);
         let chunks = answer.ok_or_else(|| self.strange())?.into_iter().map(value::bytes);
         chunks.map(|bytes| bytes.map(|bytes| split_chunk(&body.key, bytes)).transpose()).collect()
     }

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 use tokio::runtime::Handle;
@@ -251,9 +252,11 @@ pub(super) async fn sweep(shared: &Shared, name: &[u8], expiry: bool) -> Result<
 
 /// Removes the entries that the hints up to the score `until` lead to. Returns their number.
 async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Result<u64> {
-    let (mut removed, mut passed) = (0, 0);
+    let page = PAGE.to_string();
+    // The last hint that stays. Its place may change: the hints before it may be dropped meanwhile.
+    let (mut removed, mut passed) = (0, Bytes::new());
     loop {
-        let args = [grace, until, &passed.to_string(), &PAGE.to_string()];
+        let args = [grace.as_bytes(), until.as_bytes(), &passed, page.as_bytes()];
         let page = match shared.link.run(&scripts::PAGE, &[name], &args).await {
             Ok(page) => page,
             Err(error) => {
@@ -266,14 +269,15 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
         };
         let members = value::all_bytes(page).ok_or_else(|| shared.strange())?;
         let full = members.len() == PAGE;
-        let removing = members.into_iter().map(|member| async move {
-            let Some(hint) = Hint::decode(&member) else { return Ok((member, None, None)) };
+        let removing = members.into_iter().enumerate().map(|(place, member)| async move {
+            let Some(hint) = Hint::decode(&member) else { return Ok((place, member, None, None)) };
             let gone = take(shared, &hint.key, Some(Version::new(hint.version))).await?;
-            Ok((member, Some(hint), gone))
+            Ok((place, member, Some(hint), gone))
         });
-        let outcomes = all(removing.collect()).await?;
+        let mut outcomes = all(removing.collect()).await?;
+        outcomes.sort_unstable_by_key(|(place, ..)| *place);
         let (mut gone, mut stale) = (Vec::new(), Vec::new());
-        for (member, hint, outcome) in outcomes {
+        for (_, member, hint, outcome) in outcomes {
             match (hint, outcome) {
                 (Some(hint), Some(header)) => {
                     removed += 1;
@@ -281,7 +285,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
                     stale.push(member);
                     gone.extend(header.map(|header| (hint.key, header)));
                 }
-                (Some(hint), None) if !hint.is_stale() => passed += 1,
+                (Some(hint), None) if !hint.is_stale() => passed = member,
                 _ => stale.push(member),
             }
         }

@@ -5,19 +5,20 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{TryStreamExt, future::try_join, stream};
 
 use super::{
     index::{all, forget, sweep, take},
     names::Name,
     record::{FIXED, Header, Record},
+    scripts,
     shared::Shared,
     target::Node,
     value,
 };
 use crate::{
     Key,
-    store::{Result, Scanned, Version, server::Location},
+    store::{ErrorKind, Result, Scanned, Version, server::Location},
 };
 
 /// How many keys the server visits for one answer.
@@ -143,7 +144,7 @@ impl Shared {
         loop {
             let mut cmd = redis::cmd("GETRANGE");
             cmd.arg(&name).arg(0).arg(len - 1);
-            let bytes = value::bytes(self.link.read(&cmd).await?).ok_or_else(|| self.strange())?;
+            let bytes = value::bytes(self.read(key, &cmd).await?).ok_or_else(|| self.strange())?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -189,10 +190,11 @@ async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     let (mut front, mut record) = (redis::cmd("GETRANGE"), redis::cmd("STRLEN"));
     front.arg(&name).arg(0).arg(FIXED + 16 * 256 - 1);
     record.arg(&name);
-    let asked = futures_util::future::try_join(shared.link.read(&front), shared.link.read(&record));
-    let Ok((front, record)) = asked.await else {
+    let (front, record) = match try_join(shared.link.read(&front), shared.link.read(&record)).await
+    {
         // Another value under the key of an entry counts nothing.
-        return Ok(0);
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(0),
+        answers => answers?,
     };
     let body = value::bytes(front).and_then(|bytes| Header::parse(key, &bytes).ok()).map_or(
         0,
@@ -217,10 +219,9 @@ async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header
         }
         // Its entry may be gone in another way, and then nobody else would remove the body. It may
         // also have a reader.
-        Some(Name::Body) => {
-            let mut cmd = redis::cmd("PEXPIRE");
-            cmd.arg(&name[..]).arg(shared.linger_millis());
-            shared.link.ask(&cmd).await?;
+        Some(Name::Body(key)) => {
+            let (entry, linger) = (shared.names.entry(&key), shared.linger_millis());
+            shared.link.run(&scripts::ABANDON, &[&entry, name], &[&linger]).await?;
         }
         Some(Name::Expiry) => sweep(shared, name, true).await?,
         Some(Name::Tag) => sweep(shared, name, false).await?,

@@ -24,7 +24,8 @@ pub(super) struct Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Entry(Key),
-    Body,
+    /// A body of the entry with this key.
+    Body(Key),
     /// A body that is being written.
     Staged,
     Expiry,
@@ -110,7 +111,7 @@ impl Names {
         }
         match rest {
             [] => Some(Name::Entry(key)),
-            [b'.', generation @ ..] if generation.len() == 16 => Some(Name::Body),
+            [b'.', generation @ ..] if generation.len() == 16 => Some(Name::Body(key)),
             [b'~', generation @ ..] if generation.len() == 16 => Some(Name::Staged),
             _ => None,
         }
@@ -171,7 +172,7 @@ mod tests {
         let key = Key::digest("key");
         let number = generation(u64::MAX);
         assert_eq!(names.parse(&names.entry(&key)), Some(Name::Entry(key)));
-        assert_eq!(names.parse(&names.body(&key, &number)), Some(Name::Body));
+        assert_eq!(names.parse(&names.body(&key, &number)), Some(Name::Body(key)));
         assert_eq!(names.parse(&names.staged(&key, &number)), Some(Name::Staged));
         assert_eq!(names.parse(&names.expiry(3)), Some(Name::Expiry));
         assert_eq!(names.parse(&names.tag(&digest(""))), Some(Name::Tag));

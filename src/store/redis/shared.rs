@@ -1,9 +1,12 @@
 //! What all handles of a store share: the connection and the settings.
 
-use std::time::Duration;
+use redis::{Cmd, Value};
 
 use super::{link::Link, names::Names};
-use crate::store::{Error, server::Settings};
+use crate::{
+    Key,
+    store::{Error, ErrorKind, Result, server::Settings},
+};
 
 /// What all handles share.
 pub(super) struct Shared {
@@ -14,8 +17,15 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn linger_millis(&self) -> String {
-        // The server adds it to its time. A year is longer than any read.
-        self.settings.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
+        self.settings.linger.as_millis().to_string()
+    }
+
+    /// Reads what the server has of the entry under `key`.
+    pub(super) async fn read(&self, key: &Key, cmd: &Cmd) -> Result<Value> {
+        self.link.read(cmd).await.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.with_key(key),
+            _ => error,
+        })
     }
 
     pub(super) fn strange(&self) -> Error {

@@ -59,3 +59,15 @@ async fn a_cluster_that_was_killed_is_used_again() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_silent_keeps_no_store_from_connecting() {
+    let cluster = Cluster::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let nodes = [url].into_iter().chain(cluster.urls());
+    let store =
+        Redis::cluster(nodes).connect_timeout(Duration::from_secs(8)).response_timeout(NEVER);
+    let store = store.connect().await.unwrap();
+    put(&store, key(1), head(), body(1, 9)).await.unwrap();
+}

@@ -41,6 +41,10 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
     writer.write(body(2, MIB)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &body_name(&server, key(2)).unwrap()]);
     assert!((500_000..=600_000).contains(&left), "{left}");
+    // A time that no clock reaches.
+    let store = builder(&server).linger(Duration::MAX).connect().await.unwrap();
+    put(&store, key(4), kept(0), body(4, MIB)).await.unwrap();
+    assert_eq!(expiry(&body_name(&server, key(4)).unwrap()), seconds(366 * 24 * 3600));
     // Without native expiry.
     let store = builder(&server).grace(Duration::MAX).connect().await.unwrap();
     put(&store, key(3), expiring(Duration::ZERO), body(3, 9)).await.unwrap();
@@ -195,5 +199,54 @@ async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind
         assert!(store.update(&key(1), seen, tagged(first)).await.unwrap());
         assert_eq!(store.remove_tagged(first.last().unwrap()).await.unwrap(), 1);
         until("the hints are dropped", || keys(&server).is_empty()).await;
+    }
+}
+
+/// Others drop hints of what has expired while a removal goes through the index page by page.
+#[tokio::test]
+async fn a_removal_finds_every_entry_while_hints_are_dropped() {
+    let (server, store) = place().await;
+    for number in 0..100 {
+        put(&store, key(number), tagged(&["a"]), body(1, 9)).await.unwrap();
+    }
+    let index = keys(&server).into_iter().find(|name| name.contains("{tag.")).unwrap();
+    // A page of hints of entries that expired a minute ago, each a millisecond after the other.
+    let mut add = redis::cmd("ZADD");
+    add.arg(&index);
+    for number in 0..500 {
+        let (key, written) = (key(100 + number), now().as_millis());
+        let hint = [key.as_bytes(), &[0; 8][..], &written.to_le_bytes()].concat();
+        add.arg(written - 60_000 + number).arg(hint);
+    }
+    add.exec(&mut server.connection()).unwrap();
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_written_while_the_store_is_cleared_keeps_its_body() {
+    let (server, store) = place().await;
+    let mut fill = redis::cmd("MSET");
+    for number in 0..20_000 {
+        fill.arg(format!("foreign {number}")).arg(1);
+    }
+    fill.exec(&mut server.connection()).unwrap();
+    let writing = async {
+        for number in 0..200 {
+            put(&store, key(number), head(), body(number, 70_000)).await.unwrap();
+        }
+    };
+    let clearing = async {
+        loop {
+            store.clear().await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = clearing => {}
+    }
+    for name in keys(&server).into_iter().filter(|name| name.len() == 8 + 64 + 1) {
+        let has_name = |other: &String| other.starts_with(&name) && *other != name;
+        let body = keys(&server).into_iter().find(has_name).unwrap();
+        assert_eq!(server.ask::<i64>(&["PTTL", &body]), -1, "{name}");
     }
 }
