@@ -106,7 +106,12 @@ impl Backend for Shared {
     async fn discard(self: &Arc<Self>, file: &File) {
         // A sweep checks whether an entry has a file that is pending.
         let state = if file.is_in_doubt { PENDING } else { REMOVED };
-        drop(self.set_state(vec![file.id], state).await);
+        if let Ok(0) = self.set_state(vec![file.id], state).await
+            && file.is_begun
+        {
+            // It was silent for so long that a sweep has deleted it, and more chunks came then.
+            drop(self.delete_file(file.id).await);
+        }
         self.sweep_later();
     }
 }

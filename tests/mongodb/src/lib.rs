@@ -734,6 +734,7 @@ async fn a_body_whose_writer_was_silent_for_too_long_is_not_stored() {
     store.remove_expired(now()).await.unwrap();
     assert_eq!(writer.finish(None).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
+    seen.settle([1, 0, 0]).await;
 }
 
 #[tokio::test]
@@ -1293,6 +1294,35 @@ async fn a_store_can_be_made_before_its_server() {
     })
     .unwrap()
     .await;
+}
+
+/// Uses the store in a runtime that ends then, with all tasks in it.
+fn in_another_runtime<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(work)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_recovers_after_a_runtime_that_used_it_has_ended() {
+    let mut server = Server::start();
+    let store = builder(&server).timeout(BRIEF / 2).build().await.unwrap();
+    server.kill();
+    // It asks in the background whether the server is back.
+    let found = tokio::task::block_in_place(|| in_another_runtime(store.get(&key(1))));
+    assert_eq!(found.unwrap_err().kind(), ErrorKind::Unavailable);
+    tokio::task::block_in_place(|| server.run());
+    recovered(async || store.get(&key(1)).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_sweeps_after_a_runtime_that_used_it_has_ended() {
+    let server = Server::start();
+    let seen = Seen::on(&server).await;
+    let store = builder(&server).timeout(BRIEF / 2).linger(Duration::ZERO).build().await.unwrap();
+    let writing = put(&store, key(1), head(), body(1, MIB));
+    tokio::task::block_in_place(|| in_another_runtime(writing)).unwrap();
+    put(&store, key(1), head(), body(2, MIB)).await.unwrap();
+    seen.settle([1, 1, 5]).await;
 }
 
 // ===== connections =====
