@@ -211,3 +211,28 @@ async fn a_store_can_be_made_before_its_server() {
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
 }
+
+#[tokio::test]
+async fn scans_and_counts_are_repeated_over_a_new_connection() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
+    put(&store, key(1), head(), body(1, 9)).await.unwrap();
+    proxy.cut();
+    assert_eq!(store.len().await.unwrap(), 1);
+    proxy.cut();
+    assert!(store.size_bytes().await.unwrap() > 9);
+    proxy.cut();
+    assert!(store.scan().all(|item| future::ready(item.is_ok())).await);
+}
+
+#[tokio::test]
+async fn a_slow_reader_needs_no_right_to_write() {
+    let server = Server::start();
+    let store = builder(&server).linger(Duration::from_millis(40)).connect().await.unwrap();
+    put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
+    let hit = store.get(&key(1)).await.unwrap().unwrap();
+    server.ask::<String>(&["ACL", "SETUSER", "default", "-evalsha", "-eval"]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(read(hit).await.unwrap(), body(1, 8 * MIB));
+}
