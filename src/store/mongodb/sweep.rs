@@ -8,7 +8,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc, oid::ObjectId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, DateTime, doc, oid::ObjectId};
 
 use super::{
     files::{DELETING, LIVE, PENDING, REMOVED, touched},
@@ -153,7 +154,7 @@ impl Shared {
         let files = self.collections.files.clone();
         let found = async move {
             let fields = doc! { "filename": 1 };
-            all(files.find(due).projection(fields).limit(-PAGE).await?).await
+            files.find(due).projection(fields).limit(-PAGE).await?.try_collect::<Vec<_>>().await
         };
         let due = self.link.ask(found).await?.into_iter().filter_map(|file| {
             let id = file.get_object_id("_id").ok()?;
@@ -196,7 +197,8 @@ impl Shared {
         let entries = self.collections.entries.clone();
         let users = doc! { "_id": { "$in": names }, "file": { "$in": ids } };
         let users = async move {
-            all(entries.find(users).projection(doc! { "file": 1, "keep_until": 1 }).await?).await
+            let users = entries.find(users).projection(doc! { "file": 1, "keep_until": 1 });
+            users.await?.try_collect::<Vec<_>>().await
         };
         let users = self.link.ask(users).await?;
         let mut used = Vec::with_capacity(users.len());
@@ -233,15 +235,4 @@ impl Shared {
 
 fn from_date(date: DateTime) -> Timestamp {
     Timestamp::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or_default())
-}
-
-/// Everything that a cursor returns, for queries with a limit.
-pub(super) async fn all(
-    mut cursor: mongodb::Cursor<RawDocumentBuf>,
-) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
-    let mut documents = Vec::new();
-    while cursor.advance().await? {
-        documents.push(cursor.current().to_owned());
-    }
-    Ok(documents)
 }

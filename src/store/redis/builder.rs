@@ -213,7 +213,7 @@ impl Builder {
                 Ok((Target::Server(client.clone()), info.addr().to_string()))
             }
             Source::Cluster(urls) => {
-                let infos = self.infos(urls)?;
+                let infos = urls.iter().map(|url| self.info(url)).collect::<Result<Vec<_>>>()?;
                 let server = format!("the cluster of {}", addresses(&infos));
                 Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), server))
             }
@@ -296,10 +296,6 @@ impl Builder {
         }
         let client = builder.build()?;
         Ok(Target::Sentinel(std::sync::Arc::new(tokio::sync::Mutex::new(client))))
-    }
-
-    fn infos(&self, urls: &[String]) -> Result<Vec<ConnectionInfo>> {
-        urls.iter().map(|url| self.info(url)).collect()
     }
 
     /// Returns the URL's connection settings, overridden by those of the builder.

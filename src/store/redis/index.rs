@@ -28,7 +28,6 @@ use super::{
     record::Header,
     scripts::{self, Script},
     shared::Shared,
-    value,
 };
 use crate::{
     Key,
@@ -267,7 +266,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
                 return Err(error);
             }
         };
-        let members = value::all_bytes(page).ok_or_else(|| shared.strange())?;
+        let members: Vec<Bytes> = shared.parse(page)?;
         let full = members.len() == PAGE;
         let removing = members.into_iter().enumerate().map(|(place, member)| async move {
             let Some(hint) = Hint::decode(&member) else { return Ok((place, member, None, None)) };
@@ -314,7 +313,7 @@ pub(super) async fn take(
 
 /// The header that a script returned.
 pub(super) fn header_of(key: &Key, given: Value) -> Option<Header> {
-    let bytes = value::bytes(given)?;
+    let bytes: Bytes = redis::from_redis_value(given).ok()?;
     Header::parse(key, &bytes).ok().map(|(header, _)| header)
 }
 

@@ -1,11 +1,11 @@
 //! What all handles of a store share: the connection and the settings.
 
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue, Value};
 
 use super::{link::Link, names::Names};
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result, server::Settings},
+    store::{ErrorKind, Result, server::Settings},
 };
 
 /// What all handles share.
@@ -21,14 +21,16 @@ impl Shared {
     }
 
     /// Reads what the server has of the entry under `key`.
-    pub(super) async fn read(&self, key: &Key, cmd: &Cmd) -> Result<Value> {
-        self.link.read(cmd).await.map_err(|error| match error.kind() {
+    pub(super) async fn read<T: FromRedisValue>(&self, key: &Key, cmd: &Cmd) -> Result<T> {
+        let answer = self.link.read(cmd).await.map_err(|error| match error.kind() {
             ErrorKind::Corrupt => error.with_key(key),
             _ => error,
-        })
+        })?;
+        self.parse(answer)
     }
 
-    pub(super) fn strange(&self) -> Error {
-        self.link.circuit().strange()
+    /// Converts an answer of the server.
+    pub(super) fn parse<T: FromRedisValue>(&self, answer: Value) -> Result<T> {
+        redis::from_redis_value(answer).map_err(|_| self.link.circuit().strange())
     }
 }
