@@ -152,7 +152,7 @@ async fn an_entry_whose_hints_are_refused_is_not_stored() {
             assert!(get(&store, key(1)).await.is_none());
         }
     }
-    until("the bodies go", || keys(&server).is_empty()).await;
+    until("the bodies go", async || keys(&server).is_empty()).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, tagged(&["a"])).await.is_err());

@@ -111,7 +111,7 @@ async fn what_is_removed_leaves_nothing_behind() {
     writer.write(body(2, MIB)).await.unwrap();
     assert_eq!(keys(&server).len(), 1);
     drop(writer);
-    until("the body of a dropped writer goes", || keys(&server).is_empty()).await;
+    until("the body of a dropped writer goes", async || keys(&server).is_empty()).await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let name = body_name(&server, key(1)).unwrap();
     let idle = hasty.get(&key(1)).await.unwrap().unwrap();
     put(&hasty, key(1), head(), body(3, 8 * MIB)).await.unwrap();
-    until("the body goes", || server.ask::<u64>(&["EXISTS", &name]) == 0).await;
+    until("the body goes", async || server.ask::<u64>(&["EXISTS", &name]) == 0).await;
     assert_eq!(read(idle).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 8 * MIB));
 }
@@ -198,7 +198,7 @@ async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind
         let seen = store.get(&key(1)).await.unwrap().unwrap().version;
         assert!(store.update(&key(1), seen, tagged(first)).await.unwrap());
         assert_eq!(store.remove_tagged(first.last().unwrap()).await.unwrap(), 1);
-        until("the hints are dropped", || keys(&server).is_empty()).await;
+        until("the hints are dropped", async || keys(&server).is_empty()).await;
     }
 }
 

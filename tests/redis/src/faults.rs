@@ -5,56 +5,9 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
-    let layer = CacheLayer::private(builder(&server).connect().await.unwrap());
-    let (stop, hits, after) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let back = Arc::new(AtomicBool::new(false));
-    let load = (0..8).map(|worker| {
-        let (layer, stop, hits) = (layer.clone(), stop.clone(), hits.clone());
-        let (back, after) = (back.clone(), after.clone());
-        tokio::spawn(async move {
-            let mut number = worker;
-            while !stop.load(Ordering::SeqCst) {
-                // Some inline, some in chunks.
-                number = (number + 1) % 20;
-                let len = if number % 4 == 0 { 900_000 } else { 5_000 };
-                match fetch(&layer, number, len).await {
-                    Ok((hit, bytes)) => {
-                        assert_eq!(bytes, body(number, len), "a wrong body");
-                        if hit {
-                            hits.fetch_add(1, Ordering::SeqCst);
-                            after.fetch_add(
-                                u64::from(back.load(Ordering::SeqCst)),
-                                Ordering::SeqCst,
-                            );
-                        }
-                    }
-                    // A hit whose store goes away amid its body ends in an error: the head was sent already.
-                    Err(error) => assert!(error.contains("redis"), "{error}"),
-                }
-            }
-        })
-    });
-    let load: Vec<_> = load.collect();
-    until("the store is used", || hits.load(Ordering::SeqCst) > 50).await;
-    for _ in 0..2 {
-        server.kill();
-        back.store(false, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        let server = &mut server;
-        tokio::task::block_in_place(|| server.run());
-        after.store(0, Ordering::SeqCst);
-        back.store(true, Ordering::SeqCst);
-        until("the store is used again", || after.load(Ordering::SeqCst) > 50).await;
-    }
-    stop.store(true, Ordering::SeqCst);
-    for worker in load {
-        worker.await.unwrap();
-    }
-    assert!(hits.load(Ordering::SeqCst) > 100);
+    let store = builder(&server).connect().await.unwrap();
+    let restart = |up| if up { server.run() } else { server.kill() };
+    kills_fail_no_request(store, "redis", restart).await;
 }
 
 #[tokio::test]
@@ -82,21 +35,9 @@ async fn a_connection_that_is_cut_is_made_again() {
     proxy.cut();
     assert_eq!(read(reading).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    // Amid a write: nothing is stored, or all of it.
     proxy.refuse(false);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    let mut writer = store.put(&key(2), head()).await.unwrap();
-    writer.write(body(2, MIB)).await.unwrap();
-    proxy.cut();
-    let failed = match writer.write(body(3, MIB)).await {
-        Ok(()) => writer.finish(None).await,
-        failed => failed,
-    };
-    match (failed, get(&store, key(2)).await) {
-        (Ok(()), Some(bytes)) => assert_eq!(bytes.len(), 2 * MIB),
-        (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Unavailable),
-        (outcome, found) => panic!("{outcome:?} {:?}", found.map(|bytes| bytes.len())),
-    }
+    a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await).await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
