@@ -1,6 +1,6 @@
-//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of this machine alone, ended
-//! with the test. They are SecantusDB, which `tests/run.sh` installs into `.mongo-venv`; `MONGODB_URI` names a server to
-//! be used in their place where a plain one will do.
+//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of
+//! this machine alone, ended with the test. They are SecantusDB, which `tests/run.sh` installs into
+//! `.mongo-venv`; `MONGODB_URI` names a server to be used in their place where a plain one will do.
 
 #![allow(dead_code)]
 

@@ -1,4 +1,5 @@
-//! Tests of a store that run in a process of their own as well: two that share a store, and one whose memory is measured.
+//! Tests of a store that run in a process of their own as well: two that share a store, and one
+//! whose memory is measured.
 
 #![allow(dead_code)]
 
@@ -18,7 +19,8 @@ use super::{
     entries::{MIB, body, get, head_at, key, mixed},
 };
 
-/// Does ten thousand operations on a store while the test `name` does as many in a process of its own, on the same data.
+/// Does ten thousand operations on a store while the test `name` does as many in a process of its
+/// own, on the same data.
 pub(crate) async fn two_processes_do_ten_thousand_operations_each(
     name: &str,
     word: impl AsRef<OsStr>,

@@ -1,4 +1,5 @@
-//! What the servers that tests start have in common: namespaces, ports, and a process that ends with the test.
+//! What the servers that tests start have in common: namespaces, ports, and a process that ends
+//! with the test.
 
 #![allow(dead_code)]
 
@@ -20,14 +21,16 @@ pub(crate) fn unique_name() -> String {
     format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above it, as well.
+/// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above
+/// it, as well.
 pub(crate) fn free_port() -> u16 {
     // What was given out is not given out again, for its server may still be starting.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
+        // Those that the system gives out may be given to somebody else in the next moment; ours
+        // lie below.
         let port = 10_000 + port % 20_000;
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if free(port) && free(port + 10_000) && GIVEN.lock().unwrap().insert(port) {

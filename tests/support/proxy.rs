@@ -1,4 +1,5 @@
-//! A way to a server that can be cut or stalled, on which a message can be held back, and which counts round trips.
+//! A way to a server that can be cut or stalled, on which a message can be held back, and which
+//! counts round trips.
 
 #![allow(dead_code)]
 
@@ -22,7 +23,8 @@ use tokio::{
 /// How long an answer is held back, so that commands that do not wait for it arrive meanwhile.
 const DELAY: Duration = Duration::from_millis(40);
 
-/// Returns the name of the command that bytes of a client begin with; `None` for what is not counted.
+/// Returns the name of the command that bytes of a client begin with; `None` for what is not
+/// counted.
 type CommandOf = fn(&[u8]) -> Option<String>;
 
 /// What an operation has sent.
@@ -150,12 +152,14 @@ impl Proxy {
         self.state.refusing.store(refuse, Ordering::SeqCst);
     }
 
-    /// Whether nothing comes through, in either direction. What has come until then is lost with its connection.
+    /// Whether nothing comes through, in either direction. What has come until then is lost with
+    /// its connection.
     pub(crate) fn stall(&self, stall: bool) {
         self.state.stalled.store(stall, Ordering::SeqCst);
     }
 
-    /// Holds back the next message that has `word` in it, and what comes over its connection behind it; all else goes on.
+    /// Holds back the next message that has `word` in it, and what comes over its connection behind
+    /// it; all else goes on.
     pub(crate) fn hold(&self, word: impl Into<String>) {
         *self.state.word.lock().unwrap() = Some(word.into());
     }

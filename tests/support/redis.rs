@@ -1,5 +1,6 @@
-//! Redis servers for the tests, each in a folder of its own and on a free port of this machine alone, ended with the
-//! test. `REDIS_URL` names a server to be used in their place where a plain one will do.
+//! Redis servers for the tests, each in a folder of its own and on a free port of this machine
+//! alone, ended with the test. `REDIS_URL` names a server to be used in their place where a plain
+//! one will do.
 
 #![allow(dead_code)]
 
@@ -151,8 +152,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        // Longer than any of them stands still where the machine has too much to do: one that was given up by the others
-        // would fail what it is asked.
+        // Longer than any of them stands still where the machine has too much to do: one that was
+        // given up by the others would fail what it is asked.
         let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000"];
         let nodes: Vec<_> = (0..3).map(|_| Server::start_with(&args)).collect();
         for (node, slots) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {

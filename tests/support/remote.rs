@@ -1,4 +1,5 @@
-//! What the tests of the stores on servers have in common: heads, waiting, and requests through a cache over a store.
+//! What the tests of the stores on servers have in common: heads, waiting, and requests through a
+//! cache over a store.
 
 #![allow(dead_code)]
 
@@ -63,7 +64,8 @@ fn cause(error: larder::BodyError) -> String {
     error.into_source().map_or_else(String::new, |source| source.to_string())
 }
 
-/// Sends a request through a layer over the store. The origin answers with the path and `len` bytes.
+/// Sends a request through a layer over the store. The origin answers with the path and `len`
+/// bytes.
 pub(crate) async fn fetch(
     layer: &CacheLayer<impl Store>,
     path: u64,
@@ -81,7 +83,8 @@ pub(crate) async fn fetch(
     Ok((hit, bytes))
 }
 
-/// Cuts the connections amid a write: nothing is stored, or all of it. `found` looks for the entry afterwards.
+/// Cuts the connections amid a write: nothing is stored, or all of it. `found` looks for the entry
+/// afterwards.
 pub(crate) async fn a_cut_write_is_whole_or_missing<S: Store>(
     store: &S,
     proxy: &Proxy,
@@ -101,8 +104,8 @@ pub(crate) async fn a_cut_write_is_whole_or_missing<S: Store>(
     }
 }
 
-/// Sends requests by eight tasks while `server` kills the server (`false`) and starts it again (`true`), twice. No request
-/// fails, and the store is used again.
+/// Sends requests by eight tasks while `server` kills the server (`false`) and starts it again
+/// (`true`), twice. No request fails, and the store is used again.
 pub(crate) async fn kills_fail_no_request(
     store: impl Store,
     name: &'static str,
@@ -124,7 +127,8 @@ pub(crate) async fn kills_fail_no_request(
                         assert_eq!(bytes, body(number, len), "a wrong body");
                         hits.fetch_add(u64::from(hit), SeqCst);
                     }
-                    // A hit whose store goes away amid its body ends in an error: the head was sent already.
+                    // A hit whose store goes away amid its body ends in an error: the head was sent
+                    // already.
                     Err(error) => assert!(error.contains(name), "{error}"),
                 }
             }

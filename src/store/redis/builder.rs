@@ -99,9 +99,9 @@ impl Builder {
         self
     }
 
-    /// Sets how long connecting may take; 2 s by default, and half of it for each node of a cluster.
-    /// A request that waits for a connection
-    /// waits no longer than [`response_timeout`](Builder::response_timeout) in all.
+    /// Sets how long connecting may take; 2 s by default. Each node of a cluster has half of it. A
+    /// request that waits for a connection waits no longer than
+    /// [`response_timeout`](Builder::response_timeout) in all.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self

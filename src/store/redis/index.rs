@@ -107,11 +107,10 @@ fn grace_millis(grace: Duration) -> String {
     }
 }
 
-/// Runs the futures, some at the same time. Returns their results in no particular order, or the
-/// first error.
+/// Runs the futures, some at the same time. Returns their results in order, or the first error.
 // A vector: for a stream that makes them one by one, the compiler cannot prove `Send`.
 pub(super) async fn all<T, F: Future<Output = Result<T>>>(futures: Vec<F>) -> Result<Vec<T>> {
-    stream::iter(futures).buffer_unordered(AT_A_TIME).try_collect().await
+    stream::iter(futures).buffered(AT_A_TIME).try_collect().await
 }
 
 /// Runs a script that publishes, updates or removes the entry under `key`. Before that, or in the
@@ -268,15 +267,14 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
         };
         let members: Vec<Bytes> = shared.parse(page)?;
         let full = members.len() == PAGE;
-        let removing = members.into_iter().enumerate().map(|(place, member)| async move {
-            let Some(hint) = Hint::decode(&member) else { return Ok((place, member, None, None)) };
+        let removing = members.into_iter().map(|member| async move {
+            let Some(hint) = Hint::decode(&member) else { return Ok((member, None, None)) };
             let gone = take(shared, &hint.key, Some(Version::new(hint.version))).await?;
-            Ok((place, member, Some(hint), gone))
+            Ok((member, Some(hint), gone))
         });
-        let mut outcomes = all(removing.collect()).await?;
-        outcomes.sort_unstable_by_key(|(place, ..)| *place);
+        let outcomes = all(removing.collect()).await?;
         let (mut gone, mut stale) = (Vec::new(), Vec::new());
-        for (_, member, hint, outcome) in outcomes {
+        for (member, hint, outcome) in outcomes {
             match (hint, outcome) {
                 (Some(hint), Some(header)) => {
                     removed += 1;

@@ -275,6 +275,8 @@ impl Link {
     }
 
     fn pause(&self, time: Duration, why: &RedisError) {
+        // Nothing else ends a pause, and a limit may be too long for the clock.
+        let time = time.min(Duration::from_secs(3600));
         self.circuit.pause(time, fault::kind(why), why.to_string());
     }
 
@@ -298,5 +300,24 @@ impl Drop for Watch<'_> {
         if !self.answered && self.since.elapsed() * 2 >= self.link.circuit.limit {
             self.link.let_go(self.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_even_if_answers_have_no_time_limit() {
+        let target = Target::Server(Box::new(redis::Client::open("redis://127.0.0.1:1").unwrap()));
+        let circuit = Circuit::new(fault::STORE, "the server".to_owned(), Duration::MAX);
+        let link = Link::new(target, circuit, Duration::MAX);
+        let silence: RedisResult<()> = Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        assert!(link.look_at(&silence, 0));
+        link.circuit.check().unwrap_err();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        link.circuit.check().unwrap();
     }
 }

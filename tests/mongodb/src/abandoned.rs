@@ -54,7 +54,8 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
         drop(asking.await.unwrap().unwrap());
         writing.await.unwrap();
     }
-    // What a call that is given up was about to send is sent by the next one, also where it was sent already.
+    // What a call that is given up was about to send is sent by the next one, also where it was
+    // sent already.
     {
         let mut writing = Box::pin(writer.write(body(3, MIB)));
         assert!(futures_util::poll!(&mut writing).is_pending());
@@ -65,7 +66,8 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
     assert!(found == [body(2, MIB), body(3, MIB)].concat(), "another body");
 }
 
-/// Gives `asking` up once the command that has `word` in it is under way, and has not come to the server yet.
+/// Gives `asking` up once the command that has `word` in it is under way, and has not come to the
+/// server yet.
 async fn give_up<T>(proxy: &Proxy, word: &'static str, asking: impl Future<Output = T>) {
     proxy.hold(word);
     tokio::select! {

@@ -34,7 +34,8 @@ async fn damaged_documents_are_misses_that_are_removed() {
         assert!(store.remove(&key(1)).await.unwrap());
         assert!(get(&store, key(1)).await.is_none());
     }
-    // A listing goes on after it, and what else stands there; all of it can be removed and written over.
+    // A listing goes on after it, and what else stands there; all of it can be removed and written
+    // over.
     put(&store, key(1), tagged(&["a"]), body(1, 100)).await.unwrap();
     put(&store, key(2), tagged(&["a"]), body(2, 9)).await.unwrap();
     seen.set_entry(key(1), doc! { "$set": { "head": 1 } }).await;

@@ -5,7 +5,8 @@ use super::{expiry::expiry_index, *};
 #[tokio::test]
 async fn an_error_of_the_server_says_what_and_where() {
     let server = Server::start();
-    // Not connected, for that would begin with a sweep, whose commands would fail in place of these.
+    // Not connected, for that would begin with a sweep, whose commands would fail in place of
+    // these.
     let store = builder(&server).build().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     server.fail(&["find"], 1, doc! { "errorCode": 96 }).await;
@@ -115,7 +116,8 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
     let layer = CacheLayer::private(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
-    // Nothing comes any more, so that from here on only the limits end anything: by a time that needs no waiting.
+    // Nothing comes any more, so that from here on only the limits end anything: by a time that
+    // needs no waiting.
     tokio::time::pause();
     let all = async || {
         let (a, b, c, d) = future::join4(

@@ -65,7 +65,8 @@ async fn what_is_removed_leaves_nothing_behind() {
 #[tokio::test]
 async fn what_a_process_that_died_has_left_is_swept() {
     let server = Server::start();
-    // Not connected, for that would begin with a sweep, which would come upon the half of what is made here.
+    // Not connected, for that would begin with a sweep, which would come upon the half of what is
+    // made here.
     let store = builder(&server).build().await.unwrap();
     let seen = Seen::on(&server).await;
     for number in 1..=4 {

@@ -1,5 +1,6 @@
-//! What only a server can show: documents, files and indexes on it, the commands that it is sent, faults of the network and
-//! of the server, other processes. What every store promises is tested by the conformance suite.
+//! What only a server can show: documents, files and indexes on it, the commands that it is sent,
+//! faults of the network and of the server, other processes. What every store promises is tested by
+//! the conformance suite.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -68,7 +69,8 @@ use self::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A limit with more time than a busy machine takes, or one that stands still for a while; less than what files linger.
+/// A limit with more time than a busy machine takes, or one that stands still for a while; less
+/// than what files linger.
 const PATIENT: Duration = Duration::from_secs(50);
 
 /// The same where the end of the limit is waited for, or what lingers as long.

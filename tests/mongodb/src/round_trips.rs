@@ -5,7 +5,8 @@ use super::*;
 /// The code of an `OP_MSG`, in which the driver sends commands.
 const OP_MSG: u32 = 2013;
 
-/// The name of a command: that of the first field of its document. Those that greet or watch the server do not count.
+/// The name of a command: that of the first field of its document. Those that greet or watch the
+/// server do not count.
 fn command_of(message: &[u8]) -> Option<String> {
     if message.get(12..16)? != OP_MSG.to_le_bytes() {
         return None;

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// What the module's text says beyond the round trips. The scripts' own commands are counted too, so those that were sent are
-/// told apart by their names.
+/// What the module's text says beyond the round trips. The scripts' own commands are counted too,
+/// so those that were sent are told apart by their names.
 #[tokio::test]
 async fn the_other_operations_take_as_many_commands_as_documented() {
     let (server, store) = place().await;
@@ -18,7 +18,8 @@ async fn the_other_operations_take_as_many_commands_as_documented() {
     assert_eq!(counted(&server, nothing).await["evalsha"], 16, "by index");
 }
 
-/// A removal by tag sends as many commands, and the server does as much of anything, however many entries there are.
+/// A removal by tag sends as many commands, and the server does as much of anything, however many
+/// entries there are.
 #[tokio::test]
 async fn a_removal_by_tag_costs_what_it_removes() {
     let (server, store) = place().await;

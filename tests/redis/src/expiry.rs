@@ -163,7 +163,8 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let name = body_name(&server, key(1)).unwrap();
     let mut old = store.get(&key(1)).await.unwrap().unwrap().body;
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
-    // When the server removes it: told to stay, it stays for as long as from the beginning, counted anew.
+    // When the server removes it: told to stay, it stays for as long as from the beginning, counted
+    // anew.
     let end = || server.ask::<i64>(&["PEXPIRETIME", &name]);
     let first = end();
     let mut bytes = old.chunk().await.unwrap().unwrap().to_vec();

@@ -41,7 +41,8 @@ async fn a_connection_that_is_cut_is_made_again() {
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
-/// One connection keeps the order: over another one, what begins later would come to the server first.
+/// One connection keeps the order: over another one, what begins later would come to the server
+/// first.
 #[tokio::test]
 async fn what_was_given_up_is_done_before_what_begins_later() {
     let server = Server::start();

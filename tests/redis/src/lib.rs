@@ -1,5 +1,6 @@
-//! What only a server can show: commands, keys and times to live on it, faults of the network and of the server, other
-//! processes, a cluster, Sentinels. What every store promises is tested by the conformance suite.
+//! What only a server can show: commands, keys and times to live on it, faults of the network and
+//! of the server, other processes, a cluster, Sentinels. What every store promises is tested by the
+//! conformance suite.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
