@@ -5,12 +5,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{TryStreamExt, future::try_join, stream};
+use futures_util::{TryStreamExt, future::join, stream};
 
 use super::{
     index::{all, forget, sweep, take},
     names::{Generation, Name},
-    record::{self, FIXED, Header},
+    record::{self, Header},
     scripts,
     shared::Shared,
     target::Node,
@@ -176,22 +176,20 @@ async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
 
 async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     let name = shared.names.entry(key);
-    let (mut front, mut record) = (redis::cmd("GETRANGE"), redis::cmd("STRLEN"));
-    front.arg(&name).arg(0).arg(FIXED + 16 * 256 - 1);
-    record.arg(&name);
-    let (front, record) = match try_join(shared.link.read(&front), shared.link.read(&record)).await
-    {
-        // Another value under the key of an entry counts nothing.
-        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(0),
-        answers => answers?,
-    };
-    let (front, record): (Bytes, u64) = (shared.parse(front)?, shared.parse(record)?);
-    let body = match Header::parse(key, &front) {
-        Ok((Header { body: Location::Chunks { .. }, body_len, .. }, _)) => body_len,
+    let mut len = redis::cmd("STRLEN");
+    len.arg(&name);
+    let (entry, len) = join(shared.record(key), shared.read::<u64>(key, &len)).await;
+    let body = match entry {
+        Ok(Some((Record { head, body: Location::Chunks { .. }, .. }, _))) => head.body_len(),
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
         _ => 0,
     };
-    // One without bytes is gone meanwhile.
-    Ok(if record == 0 { 0 } else { name.len() as u64 + record + body })
+    match len {
+        // It is gone meanwhile, or another value is under the key of an entry.
+        Ok(0) => Ok(0),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(0),
+        len => Ok(name.len() as u64 + len? + body),
+    }
 }
 
 /// Removes what `name` stands for. Returns the entry whose hints must be dropped.

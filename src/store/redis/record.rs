@@ -24,7 +24,7 @@ use crate::{
 /// The first byte of a record. Every change of the layout has a new number.
 const RECORD_VERSION: u8 = 1;
 /// The length of the fixed header. The scripts contain it too.
-pub(super) const FIXED: usize = 64;
+const FIXED: usize = 64;
 /// The largest number of tags in a record.
 pub(super) const MAX_TAGS: usize = u16::MAX as usize;
 const TAG: usize = size_of::<TagDigest>();

@@ -203,6 +203,15 @@ async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind
     }
 }
 
+#[tokio::test]
+async fn the_body_of_an_entry_with_very_many_tags_is_counted() {
+    let (_server, store) = place().await;
+    let many: Vec<_> = (0..300).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    put(&store, key(1), tagged(&many), body(1, MIB)).await.unwrap();
+    assert!(store.size_bytes().await.unwrap() > MIB as u64);
+}
+
 /// Others drop hints of what has expired while a removal goes through the index page by page.
 #[tokio::test]
 async fn a_removal_finds_every_entry_while_hints_are_dropped() {
