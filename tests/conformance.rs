@@ -646,6 +646,10 @@ mod sqlite {
     }
 }
 
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+#[path = "support/process.rs"]
+mod process;
+
 #[cfg(feature = "redis")]
 #[path = "support/redis.rs"]
 mod redis_servers;
@@ -667,11 +671,16 @@ mod redis {
         builder.connect_timeout(limit).response_timeout(limit)
     }
 
+    /// A store with a namespace of its own.
+    async fn connect(builder: Builder) -> Redis {
+        patient(builder).namespace(namespace()).connect().await.unwrap()
+    }
+
     /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
-    async fn all(builder: impl Fn() -> Builder) {
+    async fn all<S: Store>(connect: impl AsyncFn() -> S) {
         let stores = std::sync::Mutex::new(Vec::new());
         conformance::all(async || {
-            let store = patient(builder()).namespace(namespace()).connect().await.unwrap();
+            let store = connect().await;
             stores.lock().unwrap().push(store.clone());
             store
         })
@@ -684,7 +693,7 @@ mod redis {
     #[tokio::test(flavor = "multi_thread")]
     async fn redis_keeps_every_promise() {
         let (url, _server) = any_server();
-        all(|| Redis::builder(&url)).await;
+        all(async || connect(Redis::builder(&url)).await).await;
     }
 
     #[cfg(feature = "memory")]
@@ -692,31 +701,22 @@ mod redis {
     async fn memory_before_redis_keeps_every_promise() {
         use larder::store::{Memory, Tiered};
         let (url, _server) = any_server();
-        let builder = || patient(Redis::builder(&url)).namespace(namespace());
-        let connect = async || builder().connect().await.unwrap();
-        let stores = std::sync::Mutex::new(Vec::new());
-        conformance::all(async || {
-            let store = Tiered::new(Memory::default(), connect().await);
-            stores.lock().unwrap().push(store.clone());
-            store
-        })
-        .await;
-        for store in stores.into_inner().unwrap() {
-            store.clear().await.unwrap();
-        }
+        let far = async || connect(Redis::builder(&url)).await;
+        all(async || Tiered::new(Memory::default(), far().await)).await;
     }
 
     /// Every body in chunks, and small ones.
     #[tokio::test(flavor = "multi_thread")]
     async fn redis_keeps_every_promise_with_nothing_inline() {
         let (url, _server) = any_server();
-        all(|| Redis::builder(&url).inline_limit(0).chunk_size(4096)).await;
+        let builder = || Redis::builder(&url).inline_limit(0).chunk_size(4096);
+        all(async || connect(builder()).await).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_redis_cluster_keeps_every_promise() {
         let cluster = Cluster::start();
-        all(|| Redis::cluster(cluster.urls())).await;
+        all(async || connect(Redis::cluster(cluster.urls())).await).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -763,7 +763,8 @@ mod mongodb {
     use larder::store::{MongoDb, mongodb::Builder};
 
     use super::{
-        mongodb_servers::{DATABASE, any_server, drop_namespace, namespace},
+        mongodb_servers::{DATABASE, any_server, drop_namespace},
+        process::unique_name,
         *,
     };
 
@@ -778,7 +779,7 @@ mod mongodb {
         let (url, _server) = any_server();
         let namespaces = Mutex::new(Vec::new());
         conformance::all(async || {
-            let namespace = namespace();
+            let namespace = unique_name();
             namespaces.lock().unwrap().push(namespace.clone());
             builder(at(&url, &namespace)).connect().await.unwrap()
         })
@@ -802,7 +803,7 @@ mod mongodb {
     #[tokio::test(flavor = "multi_thread")]
     async fn two_namespaces_of_a_mongodb_database_have_nothing_in_common() {
         let (url, _server) = any_server();
-        let namespace = namespace();
+        let namespace = unique_name();
         // One is the beginning of the other.
         let names = [namespace.clone(), format!("{namespace}.files")];
         let one = at(&url, &names[0]).connect().await.unwrap();
@@ -816,7 +817,7 @@ mod mongodb {
     #[tokio::test(flavor = "multi_thread")]
     async fn two_connections_to_a_mongodb_server_share_everything() {
         let (url, _server) = any_server();
-        let namespace = namespace();
+        let namespace = unique_name();
         let connect = || at(&url, &namespace).connect();
         let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
         conformance::shared(&one, &two).await;
@@ -826,7 +827,7 @@ mod mongodb {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_on_a_mongodb_server_is_there_for_the_next_connection() {
         let (url, _server) = any_server();
-        let namespace = namespace();
+        let namespace = unique_name();
         let connect = || at(&url, &namespace).connect();
         conformance::reopen(async || connect().await.unwrap()).await;
         drop_namespace(&url, &namespace).await;

@@ -10,6 +10,8 @@ mod child;
 mod entries;
 #[path = "support/occupied.rs"]
 mod occupied;
+#[path = "support/own_process.rs"]
+mod own_process;
 #[path = "support/read_place.rs"]
 mod read_place;
 #[path = "support/twins.rs"]
@@ -751,7 +753,8 @@ async fn two_processes_do_ten_thousand_operations_each() {
     }
     let (_directory, path) = place();
     let store = shared(&path).open().unwrap();
-    twins::two_processes_do_ten_thousand_operations_each(name, &path, &store).await;
+    let bodies = (300_000, Timestamp::from_millis(1_000));
+    own_process::two_processes_do_ten_thousand_operations_each(name, &path, &store, bodies).await;
     store.close().await.unwrap();
 }
 
@@ -866,10 +869,11 @@ async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full()
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
     if let Some(path) = child_path() {
-        return limits::a_large_body_passes_through_little_memory(&Redb::open(path).unwrap()).await;
+        let store = Redb::open(path).unwrap();
+        return own_process::a_large_body_passes_through_little_memory(&store, 256).await;
     }
     let (_directory, path) = place();
-    limits::grows_little(name, &path);
+    own_process::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]

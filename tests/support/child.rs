@@ -18,6 +18,11 @@ pub(crate) fn child_path() -> Option<PathBuf> {
     env::var_os(CHILD).map(PathBuf::from)
 }
 
+/// The word that a child process is given; `None` in the test itself.
+pub(crate) fn child_word() -> Option<String> {
+    env::var(CHILD).ok()
+}
+
 /// The test of this name once more, in a process of its own, with `word` in [`CHILD`]. What it prints can be
 /// [heard](hear).
 pub(crate) fn child(test: &str, word: impl AsRef<OsStr>) -> Command {

@@ -1,21 +1,14 @@
-//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of this machine alone, ended
-//! with the test. They are SecantusDB, which `tests/run.sh` installs into `.mongo-venv`; `MONGODB_URI` names a server to
-//! be used in their place where a plain one will do.
+//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of
+//! this machine alone, ended with the test. They are SecantusDB, which `tests/run.sh` installs into
+//! `.mongo-venv`; `MONGODB_URI` names a server to be used in their place where a plain one will do.
 
 #![allow(dead_code)]
 
 use std::{
-    collections::BTreeSet,
     env,
     io::{BufRead, BufReader},
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
+    process::{Command, Stdio},
 };
 
 use mongodb::{
@@ -24,15 +17,10 @@ use mongodb::{
 };
 use tempfile::TempDir;
 
+use super::process::{Process, on_a_free_port};
+
 /// The database of all tests.
 pub(crate) const DATABASE: &str = "larder-test";
-
-/// A namespace that no other test has, in this run or another.
-pub(crate) fn namespace() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
-    format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
 
 /// The URL of some server, and what ends it.
 pub(crate) fn any_server() -> (String, Option<Server>) {
@@ -56,8 +44,9 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// How often it looks for expired documents, in seconds.
     sweep: &'static str,
+    // The process ends before its folder goes.
+    process: Process,
     folder: TempDir,
-    process: Option<Child>,
 }
 
 impl Server {
@@ -72,16 +61,11 @@ impl Server {
     }
 
     fn sweeping(sweep: &'static str) -> Self {
-        let folder = tempfile::Builder::new().prefix("larder-mongodb-").tempdir().unwrap();
-        let mut server = Self { port: free_port(), sweep, folder, process: None };
-        // Another process may have taken the port meanwhile.
-        for _ in 0..5 {
-            if server.try_run() {
-                return server;
-            }
-            server.port = free_port();
-        }
-        panic!("the server ends as soon as it is started");
+        on_a_free_port(|port| {
+            let folder = tempfile::Builder::new().prefix("larder-mongodb-").tempdir().unwrap();
+            let mut server = Self { port, sweep, process: Process::default(), folder };
+            server.try_run().then_some(server)
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -90,10 +74,7 @@ impl Server {
 
     /// Ends the server as a power cut would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
+        self.process.kill();
     }
 
     /// Starts it again, on the same port, with what it had.
@@ -115,16 +96,11 @@ impl Server {
                  ./tests/run.sh, which installs it there, or set MONGODB_URI to a server of yours"
             )
         });
-        let mut line = String::new();
         let stdout = process.stdout.take().unwrap();
+        self.process = Process(Some(process));
+        let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        if line.starts_with("mongodb://") {
-            self.process = Some(process);
-            return true;
-        }
-        process.kill().unwrap();
-        process.wait().unwrap();
-        false
+        line.starts_with("mongodb://")
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -151,27 +127,5 @@ impl Server {
     pub(crate) async fn heal(&self) {
         let point = doc! { "configureFailPoint": "failCommand", "mode": "off" };
         self.client().await.database("admin").run_command(point).await.unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// A port that is free.
-pub(crate) fn free_port() -> u16 {
-    // What was given out is not given out again, for its server may still be starting.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
-        let port = 10_000 + port % 20_000;
-        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free && GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
     }
 }

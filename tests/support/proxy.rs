@@ -1,13 +1,16 @@
-//! A way to a server that can be cut or stalled, and on which a message can be held back.
+//! A way to a server that can be cut or stalled, on which a message can be held back, and which
+//! counts round trips.
 
 #![allow(dead_code)]
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -17,6 +20,28 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// How long an answer is held back, so that commands that do not wait for it arrive meanwhile.
+const DELAY: Duration = Duration::from_millis(40);
+
+/// Returns the name of the command that bytes of a client begin with; `None` for what is not
+/// counted.
+type CommandOf = fn(&[u8]) -> Option<String>;
+
+/// What an operation has sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) commands: BTreeMap<String, u64>,
+    /// A command that comes after an answer begins a round trip.
+    pub(crate) trips: u64,
+}
+
+impl Sent {
+    pub(crate) fn new(trips: u64, commands: &[(&str, u64)]) -> Self {
+        let commands = commands.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+        Self { commands, trips }
+    }
+}
+
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     cut: watch::Sender<u64>,
@@ -24,8 +49,10 @@ pub(crate) struct Proxy {
     task: JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct State {
+    command_of: CommandOf,
+    /// What was sent, and whether it was since the last answer.
+    sent: Mutex<(Sent, bool)>,
     refusing: AtomicBool,
     stalled: AtomicBool,
     connections: AtomicUsize,
@@ -36,6 +63,16 @@ struct State {
 }
 
 impl State {
+    /// Counts the command that `bytes` begin with. Returns whether there is one.
+    fn count(&self, bytes: &[u8]) -> bool {
+        let Some(name) = (self.command_of)(bytes) else { return false };
+        let (sent, is_asked) = &mut *self.sent.lock().unwrap();
+        *sent.commands.entry(name).or_default() += 1;
+        sent.trips += u64::from(!*is_asked);
+        *is_asked = true;
+        true
+    }
+
     fn is_to_be_held(&self, bytes: &[u8]) -> bool {
         let mut word = self.word.lock().unwrap();
         let has = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
@@ -44,11 +81,25 @@ impl State {
 }
 
 impl Proxy {
+    /// Begins to listen, in front of the server on `port`.
     pub(crate) async fn to(port: u16) -> Self {
+        Self::counting(port, |_| None).await
+    }
+
+    /// A proxy that counts commands, and holds back their answers for a moment.
+    pub(crate) async fn counting(port: u16, command_of: CommandOf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cut, cuts) = watch::channel(0);
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            command_of,
+            sent: Mutex::default(),
+            refusing: AtomicBool::default(),
+            stalled: AtomicBool::default(),
+            connections: AtomicUsize::default(),
+            word: Mutex::default(),
+            held: watch::Sender::default(),
+        });
         let shared = state.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -59,11 +110,32 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                tokio::spawn(pump(from_client, to_server, cuts.clone(), shared.clone()));
-                tokio::spawn(pump(from_server, to_client, cuts.clone(), shared.clone()));
+                let waits = Arc::new(AtomicBool::new(false));
+                let (state, asks) = (shared.clone(), waits.clone());
+                let see = async move |bytes: &[u8]| {
+                    if state.count(bytes) {
+                        asks.store(true, Ordering::SeqCst);
+                    }
+                };
+                tokio::spawn(pump(from_client, to_server, cuts.clone(), shared.clone(), see));
+                let state = shared.clone();
+                let see = async move |_: &[u8]| {
+                    if waits.swap(false, Ordering::SeqCst) {
+                        tokio::time::sleep(DELAY).await;
+                        state.sent.lock().unwrap().1 = false;
+                    }
+                };
+                tokio::spawn(pump(from_server, to_client, cuts.clone(), shared.clone(), see));
             }
         });
         Self { address, cut, state, task }
+    }
+
+    /// What `what` sends.
+    pub(crate) async fn of<T>(&self, what: impl Future<Output = T>) -> (T, Sent) {
+        *self.state.sent.lock().unwrap() = Default::default();
+        let answer = what.await;
+        (answer, std::mem::take(&mut *self.state.sent.lock().unwrap()).0)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,12 +152,14 @@ impl Proxy {
         self.state.refusing.store(refuse, Ordering::SeqCst);
     }
 
-    /// Whether nothing comes through, in either direction. What has come until then is lost with its connection.
+    /// Whether nothing comes through, in either direction. What has come until then is lost with
+    /// its connection.
     pub(crate) fn stall(&self, stall: bool) {
         self.state.stalled.store(stall, Ordering::SeqCst);
     }
 
-    /// Holds back the next message that has `word` in it, and what comes over its connection behind it; all else goes on.
+    /// Holds back the next message that has `word` in it, and what comes over its connection behind
+    /// it; all else goes on.
     pub(crate) fn hold(&self, word: impl Into<String>) {
         *self.state.word.lock().unwrap() = Some(word.into());
     }
@@ -116,9 +190,10 @@ async fn pump(
     mut to: impl AsyncWriteExt + Unpin,
     mut cuts: watch::Receiver<u64>,
     state: Arc<State>,
+    see: impl AsyncFn(&[u8]),
 ) {
     cuts.mark_unchanged();
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         let len = tokio::select! {
             biased;
@@ -141,6 +216,7 @@ async fn pump(
                 _ = held.wait_for(|held| !held) => {}
             }
         }
+        see(&buffer[..len]).await;
         if to.write_all(&buffer[..len]).await.is_err() {
             return;
         }

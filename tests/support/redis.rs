@@ -1,33 +1,28 @@
-//! Redis servers for the tests, each in a folder of its own and on a free port of this machine alone, ended with the
-//! test. `REDIS_URL` names a server to be used in their place where a plain one will do.
+//! Redis servers for the tests, each in a folder of its own and on a free port of this machine
+//! alone, ended with the test. `REDIS_URL` names a server to be used in their place where a plain
+//! one will do.
 
 #![allow(dead_code)]
 
 use std::{
-    collections::BTreeSet,
     env,
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    process::{Command, Stdio},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use redis::{Connection, FromRedisValue};
 use tempfile::TempDir;
+
+use super::process::{Process, free_port, on_a_free_port, unique_name};
 
 /// Nothing takes so long unless it never comes.
 const NEVER: Duration = Duration::from_secs(120);
 
 /// A namespace that no other test has, in this run or another.
 pub(crate) fn namespace() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
-    format!("larder-test-{}-{now}-{}:", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("larder-{}:", unique_name())
 }
 
 /// The URL of some server, and what ends it.
@@ -43,8 +38,9 @@ pub(crate) fn any_server() -> (String, Option<Server>) {
 pub(crate) struct Server {
     pub(crate) port: u16,
     args: Vec<String>,
+    // The process ends before its folder goes.
+    process: Process,
     folder: TempDir,
-    process: Option<Child>,
 }
 
 impl Server {
@@ -54,36 +50,27 @@ impl Server {
     }
 
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let mut server = Self {
-            port: free_port(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
-            process: None,
-        };
-        // Another process may have taken the port meanwhile.
-        for _ in 0..5 {
-            if server.try_run() {
-                return server;
-            }
-            server.port = free_port();
-        }
-        panic!("redis-server ends as soon as it is started");
+        on_a_free_port(|port| {
+            let mut server = Self::on(port, args);
+            server.try_run().then_some(server)
+        })
     }
 
     /// A Sentinel with what stands in the file `config`, which it writes to.
     pub(crate) fn sentinel(config: &Path) -> Self {
-        let mut server = Self {
-            port: free_port(),
-            args: vec!["--sentinel".to_owned()],
-            folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
-            process: None,
-        };
+        let mut server = Self::on(free_port(), &[]);
         let mut command = Command::new("redis-server");
         command.arg(config).args(["--port", &server.port.to_string(), "--bind", "127.0.0.1"]);
         command.arg("--dir").arg(server.folder.path()).arg("--sentinel");
-        server.process = Some(spawn(command));
+        server.process = spawn(command);
         assert!(server.wait(), "the Sentinel ended at once");
         server
+    }
+
+    fn on(port: u16, args: &[&str]) -> Self {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let folder = tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap();
+        Self { port, args, process: Process::default(), folder }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -92,10 +79,7 @@ impl Server {
 
     /// Ends the server as a power cut would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
+        self.process.kill();
     }
 
     /// Starts it again, on the same port.
@@ -109,16 +93,16 @@ impl Server {
         let mut command = Command::new("redis-server");
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         command.args(["--loglevel", "warning", "--dir"]).arg(folder).args(&self.args);
-        self.process = Some(spawn(command));
+        self.process = spawn(command);
         self.wait()
     }
 
     /// Waits until this very process answers; `false` where it has ended.
     fn wait(&mut self) -> bool {
         let begin = Instant::now();
-        while let Some(process) = &mut self.process {
+        while let Some(process) = &mut self.process.0 {
             if process.try_wait().unwrap().is_some() {
-                self.process = None;
+                self.process.0 = None;
                 break;
             }
             let ours = format!("process_id:{}\r\n", process.id());
@@ -150,36 +134,15 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn spawn(mut command: Command) -> Child {
+fn spawn(mut command: Command) -> Process {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-    command.spawn().unwrap_or_else(|error| {
+    let process = command.spawn().unwrap_or_else(|error| {
         panic!(
             "redis-server cannot be started ({error}); install it (apt-get install redis-server), \
              run ./tests/run.sh, which does, or set REDIS_URL to a server of yours"
         )
-    })
-}
-
-/// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above it, as well.
-pub(crate) fn free_port() -> u16 {
-    // What was given out is not given out again, for its server may still be starting.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
-        let port = 10_000 + port % 20_000;
-        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free(port) && free(port + 10_000) && GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
+    });
+    Process(Some(process))
 }
 
 /// Three nodes that share the slots.
@@ -189,8 +152,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        // Longer than any of them stands still where the machine has too much to do: one that was given up by the others
-        // would fail what it is asked.
+        // Longer than any of them stands still where the machine has too much to do: one that was
+        // given up by the others would fail what it is asked.
         let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000"];
         let nodes: Vec<_> = (0..3).map(|_| Server::start_with(&args)).collect();
         for (node, slots) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use std::{path::Path, pin::Pin, process::Stdio, task::Poll};
+use std::{path::Path, pin::Pin, task::Poll};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -13,10 +13,7 @@ use larder::{
     time::Timestamp,
 };
 
-use super::{
-    child::child,
-    entries::{MIB, body, get, head_at, key, mixed, put, read},
-};
+use super::entries::{MIB, body, get, head_at, key, put, read};
 
 const STORED_AT: Timestamp = Timestamp::from_millis(1_000);
 
@@ -119,25 +116,6 @@ pub(crate) async fn large_bodies_make_room_by_their_size(store: &impl Store) -> 
     store.len().await.unwrap()
 }
 
-/// In a process of its own too, as the test `name` with `path`: ten thousand operations on a file that both have open.
-pub(crate) async fn two_processes_do_ten_thousand_operations_each(
-    name: &str,
-    path: &Path,
-    store: &impl Store,
-) {
-    let mut child = child(name, path).stdout(Stdio::null()).spawn().unwrap();
-    mixed(store, 1, 300_000, STORED_AT).await;
-    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
-    assert!(status.success());
-    let entries = store.len().await.unwrap();
-    assert_eq!(store.scan().count().await as u64, entries);
-    let mut removed = store.remove_tagged("updated").await.unwrap();
-    for tag in 0..20 {
-        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
-    }
-    assert_eq!(removed, entries, "the indexes know of every entry");
-}
-
 pub(crate) async fn writers_that_nobody_polls_hold_no_other_up(store: &impl Store) {
     let mut stalled = Vec::new();
     for number in 0..64 {
@@ -163,7 +141,7 @@ pub(crate) mod limits {
     use std::{env, process::Command};
 
     use super::*;
-    use crate::child::{CHILD, peak, say};
+    use crate::child::CHILD;
 
     /// Runs the test `name` in a process that may not write beyond the first 8 MiB of a file.
     pub(crate) fn survives_on_8_mib(name: &str, path: &Path) {
@@ -213,34 +191,5 @@ pub(crate) mod limits {
             put(store, key(number), head(), body(number, 200_000)).await.unwrap();
         }
         assert_eq!(get(store, key(2_050)).await.unwrap(), body(2_050, 200_000));
-    }
-
-    /// A body of 256 MiB is written and read.
-    pub(crate) async fn a_large_body_passes_through_little_memory(store: &impl Store) {
-        let before = peak();
-        let block = body(1, MIB);
-        let mut writer = store.put(&key(1), head()).await.unwrap();
-        for _ in 0..256 {
-            // A memory of its own each time, as from a socket.
-            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
-        }
-        writer.finish(None).await.unwrap();
-        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
-        let mut len = 0;
-        while let Some(chunk) = body.chunk().await {
-            len += chunk.unwrap().len();
-        }
-        assert_eq!(len, 256 * MIB);
-        let grown = peak() - before;
-        say(&format!("grown by {} KiB", grown / 1_024));
-        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
-    }
-
-    /// Runs the test `name` for that.
-    pub(crate) fn grows_little(name: &str, path: &Path) {
-        let output = child(name, path).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("grown by"), "{text}");
-        println!("{text}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use mongodb::bson::{RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     files::{PENDING, REMOVED},
     record::{FileId, decode},
     shared::Shared,
-    sweep::{LEASE, all},
+    sweep::LEASE,
 };
 use crate::{
     Key,
@@ -61,7 +62,7 @@ impl Backend for Shared {
         let which = doc! { "files_id": id, "n": { "$gte": start, "$lt": end } };
         let found = async move {
             let chunks = chunks.find(which).sort(doc! { "n": 1 }).limit(i64::from(start - end));
-            all(chunks.projection(doc! { "_id": 0 }).await?).await
+            chunks.projection(doc! { "_id": 0 }).await?.try_collect::<Vec<_>>().await
         };
         let found = self.link.ask(found).await?.into_iter();
         numbers.zip(found).map(|(n, chunk)| open_chunk(&body.key, n, chunk)).collect()
@@ -106,7 +107,12 @@ impl Backend for Shared {
     async fn discard(self: &Arc<Self>, file: &File) {
         // A sweep checks whether an entry has a file that is pending.
         let state = if file.is_in_doubt { PENDING } else { REMOVED };
-        drop(self.set_state(vec![file.id], state).await);
+        if let Ok(0) = self.set_state(vec![file.id], state).await
+            && file.is_begun
+        {
+            // It was silent for so long that a sweep has deleted it, and more chunks came then.
+            drop(self.delete_file(file.id).await);
+        }
         self.sweep_later();
     }
 }

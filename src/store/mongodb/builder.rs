@@ -1,6 +1,6 @@
 //! The settings of a [`MongoDb`](super::MongoDb).
 
-use std::{fmt, sync::atomic::AtomicU8, time::Duration};
+use std::{fmt, sync::Mutex, time::Duration};
 
 use mongodb::{
     Client, Database,
@@ -157,7 +157,7 @@ impl Builder {
             settings: self.settings,
             indexed: OnceCell::new(),
             order: Order::default(),
-            sweeper: AtomicU8::default(),
+            sweeper: Mutex::default(),
         })
     }
 

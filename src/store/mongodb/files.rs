@@ -111,15 +111,13 @@ impl Shared {
         Err(self.link.circuit().lost_body(key))
     }
 
-    /// Sets the state of files, except of those that are being deleted.
-    pub(super) async fn set_state(&self, ids: Vec<ObjectId>, state: &str) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
+    /// Sets the state of files, except of those that are being deleted. Returns their number.
+    pub(super) async fn set_state(&self, ids: Vec<ObjectId>, state: &str) -> Result<u64> {
         let change = doc! { "$set": { "metadata.state": state }, "$currentDate": touched() };
         let files = self.collections.files.clone();
         let which = doc! { "_id": { "$in": ids }, "metadata.state": { "$ne": DELETING } };
-        self.link.ask(async move { files.update_many(which, change).await }).await.map(drop)
+        let set = self.link.ask(async move { files.update_many(which, change).await }).await?;
+        Ok(set.matched_count)
     }
 
     /// Claims a file for deletion, if it is still in `state` and was not touched since `before`.

@@ -11,8 +11,8 @@
 
 use std::{
     future::IntoFuture,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use mongodb::{
@@ -20,6 +20,7 @@ use mongodb::{
     bson::doc,
     error::{Error as MongoError, Result as MongoResult},
 };
+use tokio::task::AbortHandle;
 
 use super::fault::{self, STORE};
 use crate::store::{
@@ -37,15 +38,8 @@ pub(super) struct Link(Arc<Inner>);
 struct Inner {
     database: Database,
     circuit: Circuit,
-    probe: Mutex<Probe>,
-}
-
-/// The checks whether the server answers.
-#[derive(Default)]
-struct Probe {
-    is_running: bool,
-    /// When the last one ended.
-    ended: Option<Instant>,
+    /// The last check whether the server answers.
+    probe: Mutex<Option<AbortHandle>>,
 }
 
 impl Link {
@@ -113,14 +107,13 @@ impl Link {
 
     /// Checks in the background whether the server answers, unless a check is running.
     fn probe(&self) {
-        let mut probe = self.state();
-        if probe.is_running || probe.ended.is_some_and(|at| at.elapsed() < PAUSE) {
+        let mut probe = self.0.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        // A check ends with its runtime too, which need not be the only one that uses the store.
+        if probe.as_ref().is_some_and(|probe| !probe.is_finished()) {
             return;
         }
-        probe.is_running = true;
-        drop(probe);
         let link = self.clone();
-        tokio::spawn(async move {
+        let check = tokio::spawn(async move {
             let ping = link.database().run_command(doc! { "ping": 1 });
             match link.circuit().within(ping.into_future(), UNTIL_CLOSED).await {
                 Err(_) => {}
@@ -130,11 +123,8 @@ impl Link {
                 // The server answers, even if only with a refusal.
                 Ok(_) => link.circuit().close(),
             }
-            *link.state() = Probe { is_running: false, ended: Some(Instant::now()) };
+            tokio::time::sleep(PAUSE).await;
         });
-    }
-
-    fn state(&self) -> MutexGuard<'_, Probe> {
-        self.0.probe.lock().unwrap_or_else(PoisonError::into_inner)
+        *probe = Some(check.abort_handle());
     }
 }

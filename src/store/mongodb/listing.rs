@@ -8,13 +8,15 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::{
     fault,
-    record::{FileId, decode, parse_key},
+    record::{FileId, decode},
     shared::Shared,
-    sweep::all,
 };
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result, Scanned, Version, server::Record},
+    store::{
+        Error, ErrorKind, Result, Scanned,
+        server::{Record, parse_key},
+    },
 };
 
 /// How many heads are read at a time.
@@ -55,11 +57,8 @@ impl Shared {
             doc! { "$match": { "size": { "$gte": 0 } } },
             doc! { "$group": { "_id": null, "size": { "$sum": "$size" } } },
         ];
-        let sums = async move {
-            let sums: Vec<Document> = entries.aggregate(sum).await?.try_collect().await?;
-            Ok(sums)
-        };
-        let sums = self.link.ask(sums).await?;
+        let sums = async move { entries.aggregate(sum).await?.try_collect::<Vec<_>>().await };
+        let sums: Vec<Document> = self.link.ask(sums).await?;
         let Some(sum) = sums.first().and_then(|sum| sum.get("size")) else { return Ok(0) };
         let sum = match sum {
             Bson::Int32(sum) => u64::try_from(*sum).ok(),
@@ -81,7 +80,7 @@ impl Shared {
         let entries = self.collections.entries.clone();
         let page = async move {
             let page = entries.find(which).sort(doc! { "_id": 1 }).limit(-PAGE);
-            all(page.projection(doc! { "body": 0 }).await?).await
+            page.projection(doc! { "body": 0 }).await?.try_collect::<Vec<_>>().await
         };
         let page = self.link.ask(page).await?;
         // A page may be short, since answers have a size limit.
@@ -110,6 +109,5 @@ fn scanned(document: RawDocumentBuf) -> Result<Scanned> {
         let message = format!("the document with the _id {id} is not an entry of the cache");
         return Err(Error::new(ErrorKind::Corrupt, fault::STORE, message));
     };
-    let record = decode(&key, document)?;
-    Ok(Scanned::new(key, Version::new(record.version), Arc::new(record.head)))
+    Ok(decode(&key, document)?.scanned(key))
 }

@@ -42,13 +42,6 @@ pub(super) fn date(time: Timestamp) -> DateTime {
     DateTime::from_millis(time.as_millis().min(LATEST) as i64)
 }
 
-/// The key of a document with this `_id`.
-pub(super) fn parse_key(id: &str) -> Option<Key> {
-    let key: Key = id.parse().ok()?;
-    // Only one spelling is valid, since the index compares strings.
-    (key.to_string() == id).then_some(key)
-}
-
 /// Creates the document of an entry.
 pub(super) fn encode(
     key: &Key,
@@ -283,13 +276,5 @@ mod tests {
             let bad = RawDocumentBuf::try_from(&bad).unwrap();
             assert!(decode(&key(), bad).is_err(), "without {name}");
         }
-    }
-
-    #[test]
-    fn keys_have_one_spelling() {
-        assert_eq!(parse_key(&key().to_string()), Some(key()));
-        let large = Key::from_bytes([0xab; 32]).to_string().to_uppercase();
-        assert_eq!(parse_key(&large), None);
-        assert_eq!(parse_key("1"), None);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
     files::REMOVED,
     record::{date, file_of},
     shared::Shared,
-    sweep::all,
 };
 use crate::{
     Key,
@@ -69,7 +69,8 @@ impl Shared {
             let (entries, page) = (self.collections.entries.clone(), which.clone());
             let page = async move {
                 let fields = doc! { "version": 1, "file": 1 };
-                all(entries.find(page).projection(fields).limit(-PAGE).await?).await
+                let page = entries.find(page).projection(fields).limit(-PAGE);
+                page.await?.try_collect::<Vec<_>>().await
             };
             let page = self.link.ask(page).await?;
             if page.is_empty() {

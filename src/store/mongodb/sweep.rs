@@ -6,12 +6,10 @@
 //! write or a removal, so that a store in use stays clean; at
 //! [connecting](super::Builder::connect); and at `remove_expired`.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc, oid::ObjectId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, DateTime, doc, oid::ObjectId};
 
 use super::{
     files::{DELETING, LIVE, PENDING, REMOVED, touched},
@@ -38,12 +36,6 @@ const PAGE: i64 = 100;
 /// How many pages of each kind a background sweep checks.
 const PAGES: usize = 100;
 
-/// Whether a background sweep is scheduled: none, one, or one that has more to do than those before
-/// it knew.
-const IDLE: u8 = 0;
-const COMING: u8 = 1;
-const AGAIN: u8 = 2;
-
 /// Which files are due.
 struct Kind {
     state: &'static str,
@@ -67,32 +59,32 @@ impl Shared {
 
     /// Schedules a sweep, and more sweeps while there is anything to wait for.
     pub(super) fn sweep_after(self: &Arc<Self>, mut delay: Duration) {
-        if self.sweeper.swap(AGAIN, Ordering::AcqRel) != IDLE {
+        let mut sweeper = self.sweeper();
+        sweeper.has_more = true;
+        // The task ends with its runtime too, which need not be the only one that uses the store.
+        if sweeper.task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let (shared, linger) = (Arc::downgrade(self), self.settings.linger);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(delay.saturating_add(MARGIN)).await;
                 let Some(shared) = shared.upgrade() else { return };
                 // Files that are set aside from here on are for the next sweep.
-                shared.sweeper.store(COMING, Ordering::Release);
-                delay = match shared.sweep_on().await {
-                    Ok(Some(delay)) => delay,
-                    Err(_) => linger,
-                    Ok(None) => {
-                        let (order, load) = (Ordering::AcqRel, Ordering::Acquire);
-                        if shared.sweeper.compare_exchange(COMING, IDLE, order, load).is_ok() {
-                            return;
-                        }
-                        linger
+                shared.sweeper().has_more = false;
+                let swept = shared.sweep_on().await;
+                let mut sweeper = shared.sweeper();
+                delay = match swept {
+                    Ok(Some(delay)) if !sweeper.has_more => delay,
+                    Ok(None) if !sweeper.has_more => {
+                        sweeper.task = None;
+                        return;
                     }
+                    _ => linger,
                 };
-                if shared.sweeper.load(Ordering::Acquire) == AGAIN {
-                    delay = delay.min(linger);
-                }
             }
         });
+        sweeper.task = Some(task.abort_handle());
     }
 
     /// Sweeps. Returns after what time there is something to do again.
@@ -162,7 +154,7 @@ impl Shared {
         let files = self.collections.files.clone();
         let found = async move {
             let fields = doc! { "filename": 1 };
-            all(files.find(due).projection(fields).limit(-PAGE).await?).await
+            files.find(due).projection(fields).limit(-PAGE).await?.try_collect::<Vec<_>>().await
         };
         let due = self.link.ask(found).await?.into_iter().filter_map(|file| {
             let id = file.get_object_id("_id").ok()?;
@@ -205,7 +197,8 @@ impl Shared {
         let entries = self.collections.entries.clone();
         let users = doc! { "_id": { "$in": names }, "file": { "$in": ids } };
         let users = async move {
-            all(entries.find(users).projection(doc! { "file": 1, "keep_until": 1 }).await?).await
+            let users = entries.find(users).projection(doc! { "file": 1, "keep_until": 1 });
+            users.await?.try_collect::<Vec<_>>().await
         };
         let users = self.link.ask(users).await?;
         let mut used = Vec::with_capacity(users.len());
@@ -242,15 +235,4 @@ impl Shared {
 
 fn from_date(date: DateTime) -> Timestamp {
     Timestamp::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or_default())
-}
-
-/// Everything that a cursor returns, for queries with a limit.
-pub(super) async fn all(
-    mut cursor: mongodb::Cursor<RawDocumentBuf>,
-) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
-    let mut documents = Vec::new();
-    while cursor.advance().await? {
-        documents.push(cursor.current().to_owned());
-    }
-    Ok(documents)
 }

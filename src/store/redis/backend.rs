@@ -7,16 +7,15 @@ use bytes::Bytes;
 use super::{
     fault::STORE,
     names::{Generation, generation},
-    record::{Record, seal_chunk, split_chunk},
+    record::{self, seal_chunk, split_chunk},
     scripts,
     shared::Shared,
-    value,
 };
 use crate::{
     Key,
     store::{
         Result,
-        server::{self, Backend, Chunk, LargeBody, Settings, fresh},
+        server::{Backend, Chunk, LargeBody, Record, Settings, fresh},
     },
 };
 
@@ -40,10 +39,10 @@ impl Backend for Shared {
         &self.settings
     }
 
-    async fn find(&self, key: &Key) -> Result<Option<server::Record<Generation>>> {
-        let answer = self.link.read(redis::cmd("GET").arg(self.names.entry(key))).await?;
-        let Some(bytes) = value::bytes(answer) else { return Ok(None) };
-        Record::parse(key, &bytes).map(|record| Some(record.into()))
+    async fn find(&self, key: &Key) -> Result<Option<Record<Generation>>> {
+        let bytes: Option<Bytes> =
+            self.read(key, redis::cmd("GET").arg(self.names.entry(key))).await?;
+        bytes.map(|bytes| Ok(record::parse(key, &bytes)?.0)).transpose()
     }
 
     async fn read_chunks(
@@ -53,9 +52,9 @@ impl Backend for Shared {
     ) -> Result<Vec<Option<Chunk>>> {
         let mut cmd = redis::cmd("HMGET");
         cmd.arg(self.names.body(&body.key, &body.id)).arg(numbers.collect::<Vec<_>>());
-        let answer = value::array(self.link.read(&cmd).await?);
-        let chunks = answer.ok_or_else(|| self.strange())?.into_iter().map(value::bytes);
-        chunks.map(|bytes| bytes.map(|bytes| split_chunk(&body.key, bytes)).transpose()).collect()
+        let chunks: Vec<Option<Bytes>> = self.read(&body.key, &cmd).await?;
+        let split = |bytes: Option<Bytes>| bytes.map(|it| split_chunk(&body.key, it)).transpose();
+        chunks.into_iter().map(split).collect()
     }
 
     async fn touch(&self, body: &LargeBody<Generation>) -> Result<()> {

@@ -99,8 +99,9 @@ impl Builder {
         self
     }
 
-    /// Sets how long connecting may take; 2 s by default. A request that waits for a connection
-    /// waits no longer than [`response_timeout`](Builder::response_timeout) in all.
+    /// Sets how long connecting may take; 2 s by default. Each node of a cluster has half of it. A
+    /// request that waits for a connection waits no longer than
+    /// [`response_timeout`](Builder::response_timeout) in all.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
@@ -165,7 +166,7 @@ impl Builder {
     }
 
     /// Checks the settings, and creates what all handles share.
-    pub(super) fn into_shared(self) -> Result<Shared> {
+    pub(super) fn into_shared(mut self) -> Result<Shared> {
         let namespace = &self.settings.namespace;
         if namespace.is_empty() || namespace.contains(['{', '}']) {
             let why = "use a name that is not empty and has no braces, such as \"larder:\"";
@@ -185,6 +186,8 @@ impl Builder {
         }
         let (target, server) = self.target()?;
         needs_runtime::when_made(STORE)?;
+        // The server adds it to its time. A year is longer than any read.
+        self.settings.linger = self.settings.linger.min(Duration::from_secs(366 * 24 * 3600));
         let circuit = Circuit::new(STORE, server, self.settings.timeout);
         let link = Link::new(target, circuit, self.connect_timeout);
         let names = Names::new(self.settings.namespace.clone());
@@ -210,7 +213,7 @@ impl Builder {
                 Ok((Target::Server(client.clone()), info.addr().to_string()))
             }
             Source::Cluster(urls) => {
-                let infos = self.infos(urls)?;
+                let infos = urls.iter().map(|url| self.info(url)).collect::<Result<Vec<_>>>()?;
                 let server = format!("the cluster of {}", addresses(&infos));
                 Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), server))
             }
@@ -249,7 +252,8 @@ impl Builder {
         let protocol = infos.first().ok_or_else(nobody)?.redis_settings().protocol();
         let mut builder = ClusterClient::builder(infos)
             .use_protocol(protocol)
-            .connection_timeout(self.connect_timeout)
+            // The driver waits for all of the given nodes, and some of them may be silent.
+            .connection_timeout(self.connect_timeout / 2)
             .response_timeout(self.settings.timeout)
             // The link has a limit over all attempts.
             .retries(4)
@@ -292,10 +296,6 @@ impl Builder {
         }
         let client = builder.build()?;
         Ok(Target::Sentinel(std::sync::Arc::new(tokio::sync::Mutex::new(client))))
-    }
-
-    fn infos(&self, urls: &[String]) -> Result<Vec<ConnectionInfo>> {
-        urls.iter().map(|url| self.info(url)).collect()
     }
 
     /// Returns the URL's connection settings, overridden by those of the builder.

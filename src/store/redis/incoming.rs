@@ -50,7 +50,7 @@ impl StoreWriter for Writer {
                 Location::Chunks { id: staged.generation, chunk: shared.settings.chunk_size as u32 }
             }
         };
-        let header = header(&head, body, len)?;
+        let header = header(&head, body, len);
         let mut record = header.encode(key, &head.encode());
         record.extend_from_slice(&tail);
         let keep_until = head.keep_until();
@@ -70,16 +70,15 @@ impl StoreWriter for Writer {
 }
 
 /// Creates the header of a new version.
-fn header(head: &Head, body: Location<Generation>, body_len: u64) -> Result<Header> {
-    check_tags(head)?;
-    Ok(Header {
+fn header(head: &Head, body: Location<Generation>, body_len: u64) -> Header {
+    Header {
         version: fresh(),
         written: Timestamp::from(SystemTime::now()).as_millis(),
         body,
         body_len,
         expires: head.keep_until().is_some(),
         tags: digests(head.tags()),
-    })
+    }
 }
 
 pub(super) fn check_tags(head: &Head) -> Result<()> {
@@ -100,18 +99,18 @@ impl Shared {
         head: Head,
     ) -> Result<bool> {
         check_tags(&head)?;
-        let Some(old) = self.record(key).await? else { return Ok(false) };
-        if old.header.version != seen.get() {
+        let Some((old, old_front)) = self.record(key).await? else { return Ok(false) };
+        if old.version != seen.get() {
             return Ok(false);
         }
         let head = head.carry_body(&old.head);
-        let header = header(&head, old.header.body, old.header.body_len)?;
+        let header = header(&head, old.body, old.head.body_len());
         let keep_until = head.keep_until();
-        let old_head_end = old.front_len.to_string();
+        let old_front = old_front.to_string();
         let (at, body_at) = self.deadlines(keep_until);
         let front = header.encode(key, &head.encode());
         let seen = seen.get().to_le_bytes();
-        let args = [&seen, &front[..], at.as_bytes(), body_at.as_bytes(), old_head_end.as_bytes()];
+        let args = [&seen, &front[..], at.as_bytes(), body_at.as_bytes(), old_front.as_bytes()];
         let new = Some((&header, keep_until));
         let (updated, gone) = match change(self, &scripts::UPDATE, key, new, &args).await? {
             Value::Nil => (false, Some(header)),
@@ -128,6 +127,6 @@ impl Shared {
         // The body stays for readers that began before.
         let body = deadline(keep_until, grace.saturating_add(linger));
         let text = |at: Option<u64>| at.map_or_else(String::new, |at| at.to_string());
-        (text(entry), text(body.filter(|_| entry.is_some())))
+        (text(entry), text(body))
     }
 }

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 use tokio::runtime::Handle;
@@ -27,7 +28,6 @@ use super::{
     record::Header,
     scripts::{self, Script},
     shared::Shared,
-    value,
 };
 use crate::{
     Key,
@@ -107,11 +107,10 @@ fn grace_millis(grace: Duration) -> String {
     }
 }
 
-/// Runs the futures, some at the same time. Returns their results in no particular order, or the
-/// first error.
+/// Runs the futures, some at the same time. Returns their results in order, or the first error.
 // A vector: for a stream that makes them one by one, the compiler cannot prove `Send`.
 pub(super) async fn all<T, F: Future<Output = Result<T>>>(futures: Vec<F>) -> Result<Vec<T>> {
-    stream::iter(futures).buffer_unordered(AT_A_TIME).try_collect().await
+    stream::iter(futures).buffered(AT_A_TIME).try_collect().await
 }
 
 /// Runs a script that publishes, updates or removes the entry under `key`. Before that, or in the
@@ -251,9 +250,11 @@ pub(super) async fn sweep(shared: &Shared, name: &[u8], expiry: bool) -> Result<
 
 /// Removes the entries that the hints up to the score `until` lead to. Returns their number.
 async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Result<u64> {
-    let (mut removed, mut passed) = (0, 0);
+    let page = PAGE.to_string();
+    // The last hint that stays. Its place may change: the hints before it may be dropped meanwhile.
+    let (mut removed, mut passed) = (0, Bytes::new());
     loop {
-        let args = [grace, until, &passed.to_string(), &PAGE.to_string()];
+        let args = [grace.as_bytes(), until.as_bytes(), &passed, page.as_bytes()];
         let page = match shared.link.run(&scripts::PAGE, &[name], &args).await {
             Ok(page) => page,
             Err(error) => {
@@ -264,7 +265,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
                 return Err(error);
             }
         };
-        let members = value::all_bytes(page).ok_or_else(|| shared.strange())?;
+        let members: Vec<Bytes> = shared.parse(page)?;
         let full = members.len() == PAGE;
         let removing = members.into_iter().map(|member| async move {
             let Some(hint) = Hint::decode(&member) else { return Ok((member, None, None)) };
@@ -281,7 +282,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
                     stale.push(member);
                     gone.extend(header.map(|header| (hint.key, header)));
                 }
-                (Some(hint), None) if !hint.is_stale() => passed += 1,
+                (Some(hint), None) if !hint.is_stale() => passed = member,
                 _ => stale.push(member),
             }
         }
@@ -310,7 +311,7 @@ pub(super) async fn take(
 
 /// The header that a script returned.
 pub(super) fn header_of(key: &Key, given: Value) -> Option<Header> {
-    let bytes = value::bytes(given)?;
+    let bytes: Bytes = redis::from_redis_value(given).ok()?;
     Header::parse(key, &bytes).ok().map(|(header, _)| header)
 }
 

@@ -80,13 +80,13 @@ impl Link {
     /// Sends a command once. If the connection breaks, it is unknown whether the command was
     /// carried out.
     pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value> {
-        self.within(self.attempt(cmd, false)).await
+        self.within(self.send(cmd, false)).await
     }
 
     /// Sends a command that may be repeated: if the connection turns out to be broken, it is sent
     /// over a new one.
     pub(super) async fn read(&self, cmd: &Cmd) -> Result<Value> {
-        self.within(self.attempt(cmd, true)).await
+        self.within(self.send(cmd, true)).await
     }
 
     /// Runs a script on `keys`. It is sent by its digest, and in full to a server that does not
@@ -113,9 +113,9 @@ impl Link {
             cmd
         };
         self.try_within(async {
-            match self.attempt(&command("EVALSHA", &script.hash), false).await {
+            match self.send(&command("EVALSHA", &script.hash), false).await {
                 Err(error) if fault::is_unknown_script(&error) => {
-                    self.attempt(&command("EVAL", &script.text), false).await
+                    self.send(&command("EVAL", &script.text), false).await
                 }
                 answer => answer,
             }
@@ -123,13 +123,14 @@ impl Link {
         .await
     }
 
-    /// Sends a command to every node that has keys.
+    /// Sends a command to every node that has keys. It may be repeated as by [`read`](Self::read).
     pub(super) async fn read_everywhere(&self, cmd: &Cmd) -> Result<Vec<(Option<Node>, Value)>> {
         let ask = |mut to: Connection| async move { to.send_to_all(cmd).await };
-        self.within(async { self.attempt_once(ask).await.0 }).await
+        self.within(self.attempt(ask, true)).await
     }
 
-    /// Sends a command to a node that [`read_everywhere`](Self::read_everywhere) returned.
+    /// Sends a command to a node that [`read_everywhere`](Self::read_everywhere) returned. It is
+    /// not repeated: the cursor of a scan means nothing to another server.
     pub(super) async fn read_from(&self, node: Option<&Node>, cmd: &Cmd) -> Result<Value> {
         let ask = |mut to: Connection| async move { to.send_to(node, cmd).await };
         self.within(async { self.attempt_once(ask).await.0 }).await
@@ -137,7 +138,7 @@ impl Link {
 
     /// Connects now, if there is no connection.
     pub(super) async fn connect(&self) -> Result<()> {
-        self.within(async { self.attempt(&redis::cmd("PING"), true).await }).await.map(drop)
+        self.read(&redis::cmd("PING")).await.map(drop)
     }
 
     async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
@@ -154,11 +155,18 @@ impl Link {
         self.circuit.within(asking, self.circuit.limit).await
     }
 
-    async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
-        let ask = |mut to: Connection| async move { to.send(cmd).await };
-        match self.attempt_once(ask).await {
+    async fn send(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
+        self.attempt(|mut to: Connection| async move { to.send(cmd).await }, again).await
+    }
+
+    async fn attempt<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        ask: impl Fn(Connection) -> F,
+        again: bool,
+    ) -> RedisResult<T> {
+        match self.attempt_once(&ask).await {
             (Err(error), broken) if (again && broken) || fault::is_demoted(&error) => {
-                self.attempt_once(ask).await.0
+                self.attempt_once(&ask).await.0
             }
             (answer, _) => answer,
         }
@@ -267,6 +275,8 @@ impl Link {
     }
 
     fn pause(&self, time: Duration, why: &RedisError) {
+        // Nothing else ends a pause, and a limit may be too long for the clock.
+        let time = time.min(Duration::from_secs(3600));
         self.circuit.pause(time, fault::kind(why), why.to_string());
     }
 
@@ -290,5 +300,24 @@ impl Drop for Watch<'_> {
         if !self.answered && self.since.elapsed() * 2 >= self.link.circuit.limit {
             self.link.let_go(self.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_even_if_answers_have_no_time_limit() {
+        let target = Target::Server(Box::new(redis::Client::open("redis://127.0.0.1:1").unwrap()));
+        let circuit = Circuit::new(fault::STORE, "the server".to_owned(), Duration::MAX);
+        let link = Link::new(target, circuit, Duration::MAX);
+        let silence: RedisResult<()> = Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        assert!(link.look_at(&silence, 0));
+        link.circuit.check().unwrap_err();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        link.circuit.check().unwrap();
     }
 }

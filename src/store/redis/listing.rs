@@ -5,19 +5,22 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{TryStreamExt, future::join, stream};
 
 use super::{
     index::{all, forget, sweep, take},
-    names::Name,
-    record::{FIXED, Header, Record},
+    names::{Generation, Name},
+    record::{self, Header},
+    scripts,
     shared::Shared,
     target::Node,
-    value,
 };
 use crate::{
     Key,
-    store::{Result, Scanned, Version, server::Location},
+    store::{
+        ErrorKind, Result, Scanned,
+        server::{Location, Record},
+    },
 };
 
 /// How many keys the server visits for one answer.
@@ -60,7 +63,7 @@ impl Walk {
         };
         let (mut names, mut nodes) = (Vec::new(), nodes.unwrap_or_default());
         for (node, answer) in answers {
-            let (cursor, found) = parse(answer).ok_or_else(|| self.shared.strange())?;
+            let (cursor, found): (Bytes, Vec<Bytes>) = self.shared.parse(answer)?;
             names.extend(found);
             if cursor != "0" {
                 nodes.push((node, cursor));
@@ -69,12 +72,6 @@ impl Walk {
         self.nodes = Some(nodes);
         Ok(Some(names))
     }
-}
-
-/// The cursor and the names in the answer of a node.
-fn parse(answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
-    let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
-    Some((value::bytes(cursor)?, value::all_bytes(names)?))
 }
 
 /// The keys of entries that a walk finds, each once.
@@ -136,23 +133,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads header and head of an entry, without its body.
-    pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
+    /// Reads an entry without its body. Also returns the length of the record without the body.
+    pub(super) async fn record(&self, key: &Key) -> Result<Option<(Record<Generation>, usize)>> {
         let name = self.names.entry(key);
         let mut len = FRONT;
         loop {
             let mut cmd = redis::cmd("GETRANGE");
             cmd.arg(&name).arg(0).arg(len - 1);
-            let bytes = value::bytes(self.link.read(&cmd).await?).ok_or_else(|| self.strange())?;
+            let bytes: Bytes = self.read(key, &cmd).await?;
             if bytes.is_empty() {
                 return Ok(None);
             }
-            let cut = bytes.len() == len;
-            // If a record has very many tags, even its header is longer than the first part.
-            let parsed = Header::parse(key, &bytes);
-            if cut {
-                let needed = match &parsed {
-                    Ok((header, head_len)) => header.len().saturating_add(*head_len),
+            if bytes.len() == len {
+                // If a record has very many tags, even its header is longer than the first part.
+                let needed = match Header::parse(key, &bytes) {
+                    Ok((_, head)) => head.end,
                     Err(_) if len == FRONT => FRONT * 256,
                     Err(_) => len,
                 };
@@ -161,7 +156,7 @@ impl Shared {
                     continue;
                 }
             }
-            return Record::parse(key, &bytes).map(Some);
+            return record::parse(key, &bytes).map(Some);
         }
     }
 }
@@ -169,42 +164,31 @@ impl Shared {
 /// Returns the heads of the next keys, or `None` at the end.
 async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
     let Some(keys) = entries.next().await? else { return Ok(None) };
-    let shared = entries.walk.shared.clone();
+    let shared = &entries.walk.shared;
     // Each with its own result: a damaged entry does not end the scan.
-    let heads = keys.iter().map(|key| async { Ok((*key, shared.record(key).await)) });
-    let scanned = all(heads.collect()).await?.into_iter().filter_map(|head| match head {
-        (key, Ok(Some(front))) => {
-            let version = Version::new(front.header.version);
-            Some(Ok(Scanned::new(key, version, Arc::new(front.head))))
-        }
-        // It is gone meanwhile.
-        (_, Ok(None)) => None,
-        (_, Err(error)) => Some(Err(error)),
+    let heads = keys.into_iter().map(|key| async move {
+        let found = shared.record(&key).await;
+        Ok(found.map(|found| found.map(|(record, _)| record.scanned(key))).transpose())
     });
-    Ok(Some(scanned.collect()))
+    // Some are gone meanwhile.
+    Ok(Some(all(heads.collect()).await?.into_iter().flatten().collect()))
 }
 
 async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     let name = shared.names.entry(key);
-    let (mut front, mut record) = (redis::cmd("GETRANGE"), redis::cmd("STRLEN"));
-    front.arg(&name).arg(0).arg(FIXED + 16 * 256 - 1);
-    record.arg(&name);
-    let asked = futures_util::future::try_join(shared.link.read(&front), shared.link.read(&record));
-    let Ok((front, record)) = asked.await else {
-        // Another value under the key of an entry counts nothing.
-        return Ok(0);
+    let mut len = redis::cmd("STRLEN");
+    len.arg(&name);
+    let (entry, len) = join(shared.record(key), shared.read::<u64>(key, &len)).await;
+    let body = match entry {
+        Ok(Some((Record { head, body: Location::Chunks { .. }, .. }, _))) => head.body_len(),
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        _ => 0,
     };
-    let body = value::bytes(front).and_then(|bytes| Header::parse(key, &bytes).ok()).map_or(
-        0,
-        |(header, _)| match header.body {
-            Location::Inline { .. } => 0,
-            Location::Chunks { .. } => header.body_len,
-        },
-    );
-    match value::integer(&record).unwrap_or_default() {
-        // It is gone meanwhile.
-        0 => Ok(0),
-        record => Ok(name.len() as u64 + record + body),
+    match len {
+        // It is gone meanwhile, or another value is under the key of an entry.
+        Ok(0) => Ok(0),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(0),
+        len => Ok(name.len() as u64 + len? + body),
     }
 }
 
@@ -217,10 +201,9 @@ async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header
         }
         // Its entry may be gone in another way, and then nobody else would remove the body. It may
         // also have a reader.
-        Some(Name::Body) => {
-            let mut cmd = redis::cmd("PEXPIRE");
-            cmd.arg(&name[..]).arg(shared.linger_millis());
-            shared.link.ask(&cmd).await?;
+        Some(Name::Body(key)) => {
+            let (entry, linger) = (shared.names.entry(&key), shared.linger_millis());
+            shared.link.run(&scripts::ABANDON, &[&entry, name], &[&linger]).await?;
         }
         Some(Name::Expiry) => sweep(shared, name, true).await?,
         Some(Name::Tag) => sweep(shared, name, false).await?,

@@ -4,6 +4,8 @@
 //! has its own checksum, which covers the entry's key as well, so that a record is never served
 //! under another key. Numbers are little-endian.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{
@@ -15,14 +17,14 @@ use crate::{
     entry::Head,
     store::{
         Result,
-        server::{self, Chunk, Location, checksum, corrupt},
+        server::{Chunk, Location, Record, checksum, corrupt},
     },
 };
 
 /// The first byte of a record. Every change of the layout has a new number.
 const RECORD_VERSION: u8 = 1;
 /// The length of the fixed header. The scripts contain it too.
-pub(super) const FIXED: usize = 64;
+const FIXED: usize = 64;
 /// The largest number of tags in a record.
 pub(super) const MAX_TAGS: usize = u16::MAX as usize;
 const TAG: usize = size_of::<TagDigest>();
@@ -67,8 +69,8 @@ impl Header {
         bytes
     }
 
-    /// Reads and checks the header of a record. Also returns the length of the head after it.
-    pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), &'static str> {
+    /// Reads and checks the header of a record. Also returns the place of the head after it.
+    pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, Range<usize>), &'static str> {
         let short = "a truncated record";
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
@@ -96,12 +98,8 @@ impl Header {
             expires: fixed[60] & EXPIRES != 0,
             tags: tags.to_vec(),
         };
-        Ok((parsed, u32_at(fixed, 50) as usize))
-    }
-
-    /// The number of bytes before the head.
-    pub(super) fn len(&self) -> usize {
-        FIXED + self.tags.len() * TAG
+        let start = header.len();
+        Ok((parsed, start..start.saturating_add(u32_at(fixed, 50) as usize)))
     }
 }
 
@@ -118,38 +116,18 @@ fn header_checksum(key: &Key, header: &[u8]) -> u32 {
     checksum(&[key.as_bytes(), &header[..2], &header[6..]])
 }
 
-/// A record from the server, with its header and head decoded.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) header: Header,
-    pub(super) head: Head,
-    /// The number of bytes of header and head.
-    pub(super) front_len: usize,
-    /// The bytes after the head.
-    inline: Bytes,
-}
-
-impl Record {
-    /// Reads `bytes`, which may end after the head.
-    pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<Self> {
-        let corrupt = |what| corrupt(STORE, key, what);
-        let (header, head_len) = Header::parse(key, bytes).map_err(corrupt)?;
-        let start = header.len();
-        let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
-        let end = end.ok_or_else(|| corrupt("a truncated record"))?;
-        let head = Head::decode(bytes.slice(start..end));
-        let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
-        if head.body_len() != header.body_len {
-            return Err(corrupt("a body whose length differs from its head's"));
-        }
-        Ok(Self { header, head, front_len: end, inline: bytes.slice(end..) })
+/// Reads a record, which may end after the head. Also returns the length of its header and head.
+pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<(Record<Generation>, usize)> {
+    let corrupt = |what| corrupt(STORE, key, what);
+    let (Header { version, body, body_len, .. }, front) =
+        Header::parse(key, bytes).map_err(corrupt)?;
+    let head = bytes.get(front.clone()).ok_or_else(|| corrupt("a truncated record"))?;
+    let head = Head::decode(bytes.slice_ref(head));
+    let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
+    if head.body_len() != body_len {
+        return Err(corrupt("a body whose length differs from its head's"));
     }
-}
-
-impl From<Record> for server::Record<Generation> {
-    fn from(Record { header, head, inline, .. }: Record) -> Self {
-        Self { version: header.version, head, body: header.body, inline }
-    }
+    Ok((Record { version, head, body, inline: bytes.slice(front.end..) }, front.end))
 }
 
 // ===== chunks =====
@@ -198,8 +176,9 @@ mod tests {
         for body in [header().body, Location::Inline { checksum: 9 }] {
             let header = Header { body, ..header() };
             let bytes = header.encode(&key(), b"head");
-            assert_eq!(Header::parse(&key(), &bytes), Ok((header.clone(), 4)));
-            assert_eq!(&bytes[header.len()..], b"head");
+            let place = bytes.len() - 4..bytes.len();
+            assert_eq!(Header::parse(&key(), &bytes), Ok((header, place)));
+            assert!(bytes.ends_with(b"head"));
         }
     }
 
@@ -240,14 +219,14 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _either = Record::parse(&key(), &Bytes::from(bytes.clone()));
+            let _either = parse(&key(), &Bytes::from(bytes.clone()));
             // Passes the first checks, so that the others are reached.
             if bytes.len() > FIXED {
                 (bytes[0], bytes[58], bytes[59]) = (RECORD_VERSION, bytes[58] % 16, 0);
                 let header = (FIXED + usize::from(bytes[58]) * TAG).min(bytes.len());
                 let checksum = header_checksum(&key(), &bytes[..header]);
                 bytes[2..6].copy_from_slice(&checksum.to_le_bytes());
-                let _either = Record::parse(&key(), &Bytes::from(bytes));
+                let _either = parse(&key(), &Bytes::from(bytes));
             }
         }
     }

@@ -31,6 +31,7 @@ scripts! {
     REMOVE: RECORD INDEX ENTRY REMOVE_TEXT;
     STAGE: STAGE_TEXT;
     TOUCH: TOUCH_TEXT;
+    ABANDON: RECORD ABANDON_TEXT;
     ADD: INDEX ADD_TEXT;
     DROP: INDEX DROP_TEXT;
     PAGE: INDEX PAGE_TEXT;
@@ -198,6 +199,13 @@ if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], AR
 return left
 ";
 
+/// Lets a body expire, unless its entry refers to it.
+const ABANDON_TEXT: &str = r"
+local h = header(KEYS[1])
+if not h or body(KEYS[1], '.', h) ~= KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
+return 1
+";
+
 const ADD_TEXT: &str = r"
 add(KEYS[1], ARGV[2], ARGV[3])
 tidy(KEYS[1], tonumber(ARGV[1]))
@@ -210,7 +218,10 @@ tidy(KEYS[1], tonumber(ARGV[1]))
 return 1
 ";
 
+/// Returns the next members after one that was passed. Without it, those before it are gone too.
 const PAGE_TEXT: &str = r"
 tidy(KEYS[1], tonumber(ARGV[1]))
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', ARGV[3], ARGV[4])
+local rank = redis.call('ZRANK', KEYS[1], ARGV[3])
+local from = rank and rank + 1 or 0
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', from, ARGV[4])
 ";

@@ -1,9 +1,12 @@
 //! What all handles of a store share: the connection and the settings.
 
-use std::time::Duration;
+use redis::{Cmd, FromRedisValue, Value};
 
 use super::{link::Link, names::Names};
-use crate::store::{Error, server::Settings};
+use crate::{
+    Key,
+    store::{ErrorKind, Result, server::Settings},
+};
 
 /// What all handles share.
 pub(super) struct Shared {
@@ -14,11 +17,20 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn linger_millis(&self) -> String {
-        // The server adds it to its time. A year is longer than any read.
-        self.settings.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
+        self.settings.linger.as_millis().to_string()
     }
 
-    pub(super) fn strange(&self) -> Error {
-        self.link.circuit().strange()
+    /// Reads what the server has of the entry under `key`.
+    pub(super) async fn read<T: FromRedisValue>(&self, key: &Key, cmd: &Cmd) -> Result<T> {
+        let answer = self.link.read(cmd).await.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.with_key(key),
+            _ => error,
+        })?;
+        self.parse(answer)
+    }
+
+    /// Converts an answer of the server.
+    pub(super) fn parse<T: FromRedisValue>(&self, answer: Value) -> Result<T> {
+        redis::from_redis_value(answer).map_err(|_| self.link.circuit().strange())
     }
 }

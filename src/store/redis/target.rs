@@ -23,11 +23,7 @@ pub(super) enum Connection {
 }
 
 /// A node of a cluster, as the driver knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    host: String,
-    port: u16,
-}
+pub(super) type Node = SingleNodeRoutingInfo;
 
 impl Connection {
     pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
@@ -60,7 +56,8 @@ impl Connection {
                     .rsplit_once(':')
                     .and_then(|(host, port)| Some((host, port.parse().ok()?)))
                     .ok_or((ErrorKind::UnexpectedReturnType, "expected the address of a node"))?;
-                Ok((Some(Node { host: host.to_owned(), port }), answer.extract_error()?))
+                let node = Node::ByAddress { host: host.to_owned(), port };
+                Ok((Some(node), answer.extract_error()?))
             })
             .collect()
     }
@@ -68,9 +65,8 @@ impl Connection {
     /// Sends a command to a node that [`send_to_all`](Self::send_to_all) returned.
     pub(super) async fn send_to(&mut self, node: Option<&Node>, cmd: &Cmd) -> RedisResult<Value> {
         match (self, node) {
-            (Self::Cluster(connection), Some(Node { host, port })) => {
-                let there = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
-                let there = RoutingInfo::SingleNode(there);
+            (Self::Cluster(connection), Some(node)) => {
+                let there = RoutingInfo::SingleNode(node.clone());
                 connection.route_command(cmd.clone(), there).await?.extract_error()
             }
             (connection, _) => connection.send(cmd).await,

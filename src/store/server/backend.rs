@@ -10,7 +10,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{fault::corrupt, settings::Settings};
-use crate::{Key, entry::Head, store::Result};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Result, Scanned, Version},
+};
 
 /// What all handles of a store share: its connections, its settings and its commands.
 pub(in crate::store) trait Backend: Send + Sync + 'static {
@@ -63,6 +67,12 @@ pub(in crate::store) struct Record<I> {
     pub(in crate::store) body: Location<I>,
     /// The body beside the head; empty if there is none or it was not requested.
     pub(in crate::store) inline: Bytes,
+}
+
+impl<I> Record<I> {
+    pub(in crate::store) fn scanned(self, key: Key) -> Scanned {
+        Scanned::new(key, Version::new(self.version), Arc::new(self.head))
+    }
 }
 
 /// Where an entry's body is.
@@ -137,9 +147,23 @@ pub(in crate::store) fn fresh() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
 }
 
+/// The key that `text` shows. Only one spelling is valid, since servers compare the bytes of names.
+pub(in crate::store) fn parse_key(text: &str) -> Option<Key> {
+    let key: Key = text.parse().ok()?;
+    (key.to_string() == text).then_some(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_have_one_spelling() {
+        let key = Key::from_bytes([0xab; 32]);
+        assert_eq!(parse_key(&key.to_string()), Some(key));
+        assert_eq!(parse_key(&key.to_string().to_uppercase()), None);
+        assert_eq!(parse_key("1"), None);
+    }
 
     #[test]
     fn chunks_are_valid_only_in_their_place() {

@@ -100,11 +100,13 @@ impl<B: Backend> Reader<B> {
 
     async fn read(self: Arc<Self>, numbers: Range<u64>, is_due: bool) -> Result<Vec<Bytes>> {
         let reading = self.backend.read_chunks(&self.body, numbers.clone());
-        let mut chunks = if is_due {
-            future::try_join(reading, self.backend.touch(&self.body)).await?.0.into_iter()
+        let chunks = if is_due {
+            // A body that was not touched can still be read.
+            future::join(reading, self.backend.touch(&self.body)).await.0
         } else {
-            reading.await?.into_iter()
+            reading.await
         };
+        let mut chunks = chunks?.into_iter();
         numbers.map(|number| self.body.open(B::STORE, number, chunks.next().flatten())).collect()
     }
 }

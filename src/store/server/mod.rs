@@ -18,7 +18,7 @@ mod settings;
 mod upload;
 
 pub(super) use self::{
-    backend::{Backend, Chunk, LargeBody, Location, Record, checksum, fresh},
+    backend::{Backend, Chunk, LargeBody, Location, Record, checksum, fresh, parse_key},
     circuit::{Circuit, PAUSE},
     fault::{corrupt, failed, invalid},
     lookup::get,

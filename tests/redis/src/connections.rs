@@ -39,7 +39,7 @@ async fn a_connection_that_was_made_already_will_do() {
 async fn tls_is_spoken_with_a_trusted_server_alone() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tls");
     let file = |name: &str| format!("{data}/{name}");
-    let tls_port = servers::free_port();
+    let tls_port = process::free_port();
     let server = Server::start_with(&[
         "--tls-port",
         &tls_port.to_string(),
@@ -76,15 +76,17 @@ async fn sentinels_tell_which_server_is_the_primary() {
     );
     std::fs::write(&config, watched).unwrap();
     let sentinel = Server::sentinel(&config);
-    until("the Sentinel finds the replica", || {
+    until("the Sentinel finds the replica", async || {
         sentinel.ask::<String>(&["INFO", "sentinel"]).contains("slaves=1")
     })
     .await;
     let store = patient(Redis::sentinel([sentinel.url()], "main")).connect().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
-    until("the replica follows", || replica.ask::<u64>(&["EXISTS", &entry_name(key(1))]) == 1)
-        .await;
+    until("the replica follows", async || {
+        replica.ask::<u64>(&["EXISTS", &entry_name(key(1))]) == 1
+    })
+    .await;
     primary.kill();
     assert_eq!(store.get(&key(1)).await.map(drop).unwrap_err().kind(), ErrorKind::Unavailable);
     // Only now: a machine that stands still for a moment is no reason to have another primary.

@@ -70,6 +70,7 @@ async fn damaged_bodies_are_errors_before_they_are_handed_on() {
         server.ask::<String>(&["SET", &name, "no hash"]);
         let error = store.get(&key(1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "another type: {error}");
+        assert_eq!(error.key(), Some(&key(1)));
         server.ask::<u64>(&["DEL", &name, &entry_name(key(1))]);
     }
 }
@@ -84,7 +85,10 @@ async fn wrong_types_are_misses_that_are_removed() {
     {
         let words = [&[wrong[0], &name], &wrong[1..]].concat();
         server.ask::<redis::Value>(&words);
-        assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        let error = store.get(&key(1)).await.unwrap_err();
+        assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(&key(1))), "{error}");
+        let scanned: Vec<_> = store.scan().collect().await;
+        assert_eq!(scanned[0].as_ref().unwrap_err().key(), Some(&key(1)));
         assert!(
             !store.update(&key(1), larder::store::Version::new(0), head()).await.unwrap_or(false)
         );
@@ -148,9 +152,17 @@ async fn an_entry_whose_hints_are_refused_is_not_stored() {
             assert!(get(&store, key(1)).await.is_none());
         }
     }
-    until("the bodies go", || keys(&server).is_empty()).await;
+    until("the bodies go", async || keys(&server).is_empty()).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, tagged(&["a"])).await.is_err());
     assert!(store.remove_if(&key(1), seen).await.unwrap(), "the update has changed nothing");
+}
+
+#[tokio::test]
+async fn a_size_that_cannot_be_read_is_an_error() {
+    let (server, store) = place().await;
+    put(&store, key(1), head(), body(1, 9)).await.unwrap();
+    server.ask::<String>(&["ACL", "SETUSER", "default", "-strlen"]);
+    assert_eq!(store.size_bytes().await.map_err(|error| error.kind()), Err(ErrorKind::Denied));
 }

@@ -41,6 +41,10 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
     writer.write(body(2, MIB)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &body_name(&server, key(2)).unwrap()]);
     assert!((500_000..=600_000).contains(&left), "{left}");
+    // A time that no clock reaches.
+    let store = builder(&server).linger(Duration::MAX).connect().await.unwrap();
+    put(&store, key(4), kept(0), body(4, MIB)).await.unwrap();
+    assert_eq!(expiry(&body_name(&server, key(4)).unwrap()), seconds(366 * 24 * 3600));
     // Without native expiry.
     let store = builder(&server).grace(Duration::MAX).connect().await.unwrap();
     put(&store, key(3), expiring(Duration::ZERO), body(3, 9)).await.unwrap();
@@ -107,7 +111,7 @@ async fn what_is_removed_leaves_nothing_behind() {
     writer.write(body(2, MIB)).await.unwrap();
     assert_eq!(keys(&server).len(), 1);
     drop(writer);
-    until("the body of a dropped writer goes", || keys(&server).is_empty()).await;
+    until("the body of a dropped writer goes", async || keys(&server).is_empty()).await;
 }
 
 #[tokio::test]
@@ -159,7 +163,8 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let name = body_name(&server, key(1)).unwrap();
     let mut old = store.get(&key(1)).await.unwrap().unwrap().body;
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
-    // When the server removes it: told to stay, it stays for as long as from the beginning, counted anew.
+    // When the server removes it: told to stay, it stays for as long as from the beginning, counted
+    // anew.
     let end = || server.ask::<i64>(&["PEXPIRETIME", &name]);
     let first = end();
     let mut bytes = old.chunk().await.unwrap().unwrap().to_vec();
@@ -177,7 +182,7 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let name = body_name(&server, key(1)).unwrap();
     let idle = hasty.get(&key(1)).await.unwrap().unwrap();
     put(&hasty, key(1), head(), body(3, 8 * MIB)).await.unwrap();
-    until("the body goes", || server.ask::<u64>(&["EXISTS", &name]) == 0).await;
+    until("the body goes", async || server.ask::<u64>(&["EXISTS", &name]) == 0).await;
     assert_eq!(read(idle).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 8 * MIB));
 }
@@ -194,6 +199,64 @@ async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind
         let seen = store.get(&key(1)).await.unwrap().unwrap().version;
         assert!(store.update(&key(1), seen, tagged(first)).await.unwrap());
         assert_eq!(store.remove_tagged(first.last().unwrap()).await.unwrap(), 1);
-        until("the hints are dropped", || keys(&server).is_empty()).await;
+        until("the hints are dropped", async || keys(&server).is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_body_of_an_entry_with_very_many_tags_is_counted() {
+    let (_server, store) = place().await;
+    let many: Vec<_> = (0..300).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    put(&store, key(1), tagged(&many), body(1, MIB)).await.unwrap();
+    assert!(store.size_bytes().await.unwrap() > MIB as u64);
+}
+
+/// Others drop hints of what has expired while a removal goes through the index page by page.
+#[tokio::test]
+async fn a_removal_finds_every_entry_while_hints_are_dropped() {
+    let (server, store) = place().await;
+    for number in 0..100 {
+        put(&store, key(number), tagged(&["a"]), body(1, 9)).await.unwrap();
+    }
+    let index = keys(&server).into_iter().find(|name| name.contains("{tag.")).unwrap();
+    // A page of hints of entries that expired a minute ago, each a millisecond after the other.
+    let mut add = redis::cmd("ZADD");
+    add.arg(&index);
+    for number in 0..500 {
+        let (key, written) = (key(100 + number), now().as_millis());
+        let hint = [key.as_bytes(), &[0; 8][..], &written.to_le_bytes()].concat();
+        add.arg(written - 60_000 + number).arg(hint);
+    }
+    add.exec(&mut server.connection()).unwrap();
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_written_while_the_store_is_cleared_keeps_its_body() {
+    let (server, store) = place().await;
+    let mut fill = redis::cmd("MSET");
+    for number in 0..20_000 {
+        fill.arg(format!("foreign {number}")).arg(1);
+    }
+    fill.exec(&mut server.connection()).unwrap();
+    let writing = async {
+        for number in 0..200 {
+            put(&store, key(number), head(), body(number, 70_000)).await.unwrap();
+        }
+    };
+    let clearing = async {
+        loop {
+            store.clear().await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = clearing => {}
+    }
+    for name in keys(&server).into_iter().filter(|name| name.len() == 8 + 64 + 1) {
+        let has_name = |other: &String| other.starts_with(&name) && *other != name;
+        let body = keys(&server).into_iter().find(has_name).unwrap();
+        assert_eq!(server.ask::<i64>(&["PTTL", &body]), -1, "{name}");
     }
 }

@@ -5,56 +5,9 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
-    let layer = CacheLayer::private(builder(&server).connect().await.unwrap());
-    let (stop, hits, after) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let back = Arc::new(AtomicBool::new(false));
-    let load = (0..8).map(|worker| {
-        let (layer, stop, hits) = (layer.clone(), stop.clone(), hits.clone());
-        let (back, after) = (back.clone(), after.clone());
-        tokio::spawn(async move {
-            let mut number = worker;
-            while !stop.load(Ordering::SeqCst) {
-                // Some inline, some in chunks.
-                number = (number + 1) % 20;
-                let len = if number % 4 == 0 { 900_000 } else { 5_000 };
-                match fetch(&layer, number, len).await {
-                    Ok((hit, bytes)) => {
-                        assert_eq!(bytes, body(number, len), "a wrong body");
-                        if hit {
-                            hits.fetch_add(1, Ordering::SeqCst);
-                            after.fetch_add(
-                                u64::from(back.load(Ordering::SeqCst)),
-                                Ordering::SeqCst,
-                            );
-                        }
-                    }
-                    // A hit whose store goes away amid its body ends in an error: the head was sent already.
-                    Err(error) => assert!(error.contains("redis"), "{error}"),
-                }
-            }
-        })
-    });
-    let load: Vec<_> = load.collect();
-    until("the store is used", || hits.load(Ordering::SeqCst) > 50).await;
-    for _ in 0..2 {
-        server.kill();
-        back.store(false, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        let server = &mut server;
-        tokio::task::block_in_place(|| server.run());
-        after.store(0, Ordering::SeqCst);
-        back.store(true, Ordering::SeqCst);
-        until("the store is used again", || after.load(Ordering::SeqCst) > 50).await;
-    }
-    stop.store(true, Ordering::SeqCst);
-    for worker in load {
-        worker.await.unwrap();
-    }
-    assert!(hits.load(Ordering::SeqCst) > 100);
+    let store = builder(&server).connect().await.unwrap();
+    let restart = |up| if up { server.run() } else { server.kill() };
+    kills_fail_no_request(store, "redis", restart).await;
 }
 
 #[tokio::test]
@@ -82,25 +35,14 @@ async fn a_connection_that_is_cut_is_made_again() {
     proxy.cut();
     assert_eq!(read(reading).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    // Amid a write: nothing is stored, or all of it.
     proxy.refuse(false);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    let mut writer = store.put(&key(2), head()).await.unwrap();
-    writer.write(body(2, MIB)).await.unwrap();
-    proxy.cut();
-    let failed = match writer.write(body(3, MIB)).await {
-        Ok(()) => writer.finish(None).await,
-        failed => failed,
-    };
-    match (failed, get(&store, key(2)).await) {
-        (Ok(()), Some(bytes)) => assert_eq!(bytes.len(), 2 * MIB),
-        (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Unavailable),
-        (outcome, found) => panic!("{outcome:?} {:?}", found.map(|bytes| bytes.len())),
-    }
+    a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await).await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
-/// One connection keeps the order: over another one, what begins later would come to the server first.
+/// One connection keeps the order: over another one, what begins later would come to the server
+/// first.
 #[tokio::test]
 async fn what_was_given_up_is_done_before_what_begins_later() {
     let server = Server::start();
@@ -210,4 +152,29 @@ async fn a_store_can_be_made_before_its_server() {
     tokio::time::sleep(Duration::from_millis(150)).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
+}
+
+#[tokio::test]
+async fn scans_and_counts_are_repeated_over_a_new_connection() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
+    put(&store, key(1), head(), body(1, 9)).await.unwrap();
+    proxy.cut();
+    assert_eq!(store.len().await.unwrap(), 1);
+    proxy.cut();
+    assert!(store.size_bytes().await.unwrap() > 9);
+    proxy.cut();
+    assert!(store.scan().all(|item| future::ready(item.is_ok())).await);
+}
+
+#[tokio::test]
+async fn a_slow_reader_needs_no_right_to_write() {
+    let server = Server::start();
+    let store = builder(&server).linger(Duration::from_millis(40)).connect().await.unwrap();
+    put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
+    let hit = store.get(&key(1)).await.unwrap().unwrap();
+    server.ask::<String>(&["ACL", "SETUSER", "default", "-evalsha", "-eval"]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(read(hit).await.unwrap(), body(1, 8 * MIB));
 }

@@ -1,5 +1,6 @@
-//! What only a server can show: commands, keys and times to live on it, faults of the network and of the server, other
-//! processes, a cluster, Sentinels. What every store promises is tested by the conformance suite.
+//! What only a server can show: commands, keys and times to live on it, faults of the network and
+//! of the server, other processes, a cluster, Sentinels. What every store promises is tested by the
+//! conformance suite.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -12,70 +13,43 @@ mod expiry;
 mod faults;
 mod processes;
 mod round_trips;
-mod trips;
 
 #[path = "../../support/child.rs"]
 mod child;
 #[path = "../../support/entries.rs"]
 mod entries;
+#[path = "../../support/own_process.rs"]
+mod own_process;
+#[path = "../../support/process.rs"]
+mod process;
 #[path = "../../support/proxy.rs"]
 mod proxy;
-#[path = "../../support/reads.rs"]
-mod reads;
+#[path = "../../support/remote.rs"]
+mod remote;
 #[path = "../../support/redis.rs"]
 mod servers;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
-    env,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::{StreamExt, future};
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
 use larder::{
-    CacheLayer, CacheStatus, Key,
+    CacheLayer, Key,
     entry::Head,
     store::{ErrorKind, Redis, Result, Store, Writer, redis::Builder},
-    time::Timestamp,
 };
-use tower::{Layer, ServiceExt};
 
-#[cfg(target_os = "linux")]
-use self::child::peak;
 use self::{
-    child::{CHILD, child},
-    entries::{MIB, body, get, head_at, key, mixed, put, read},
+    entries::{MIB, body, get, key, mixed, put, read},
     proxy::Proxy,
+    remote::{
+        NEVER, a_cut_write_is_whole_or_missing, expiring, fetch, head, kills_fail_no_request, now,
+        tagged, until,
+    },
     servers::{Cluster, Server, any_server, namespace},
 };
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
-}
-
-fn head() -> Head {
-    head_at(now())
-}
-
-fn tagged(tags: &[&str]) -> Head {
-    head().with_tags(tags.iter().map(|&tag| tag.into()).collect())
-}
-
-fn expiring(after: Duration) -> Head {
-    head().with_expires_at(Some(now().saturating_add(after)))
-}
-
-/// Nothing takes so long unless it never comes.
-const NEVER: Duration = Duration::from_secs(120);
 
 /// With more time than a busy machine takes, or one that stands still for a while.
 fn patient(builder: Builder) -> Builder {
@@ -91,15 +65,6 @@ async fn place() -> (Server, Redis) {
     let server = Server::start();
     let store = builder(&server).connect().await.unwrap();
     (server, store)
-}
-
-/// Waits until `is_so`.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < NEVER, "{what}: it never came to pass");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// Every key on the server, sorted.
@@ -135,29 +100,4 @@ async fn counted(server: &Server, what: impl Future<Output = ()>) -> BTreeMap<St
     server.ask::<String>(&["CONFIG", "RESETSTAT"]);
     what.await;
     commands(server)
-}
-
-type Fetched = (bool, Bytes);
-
-/// What is behind the error of a body.
-fn cause(error: larder::BodyError) -> String {
-    error.into_source().map_or_else(String::new, |source| source.to_string())
-}
-
-/// Sends a request through a layer over the store. The origin answers with the path and `len` bytes.
-async fn fetch(
-    layer: &CacheLayer<Redis>,
-    path: u64,
-    len: usize,
-) -> std::result::Result<Fetched, String> {
-    let origin = tower::service_fn(move |request: Request<_>| async move {
-        let path: u64 = Request::uri(&request).path()[1..].parse().unwrap();
-        let _body: Request<larder::RequestBody<Full<Bytes>>> = request;
-        Ok::<_, Infallible>(Response::new(Full::new(body(path, len))))
-    });
-    let request = Request::get(format!("http://example.com/{path}")).body(Full::default()).unwrap();
-    let response = layer.layer(origin).oneshot(request).await.unwrap();
-    let hit = response.extensions().get::<CacheStatus>().unwrap().is_from_store();
-    let bytes = response.into_body().collect().await.map_err(cause)?.to_bytes();
-    Ok((hit, bytes))
 }

@@ -1,27 +1,36 @@
 //! How many round trips an operation takes, counted by a proxy.
 
-use super::{trips::Trips, *};
+use super::*;
+
+/// A proxy that counts each piece that comes, whatever command it belongs to.
+async fn counting(port: u16) -> Proxy {
+    Proxy::counting(port, |_| Some(String::new())).await
+}
+
+async fn trips(proxy: &Proxy, what: impl Future<Output = ()>) -> u64 {
+    proxy.of(what).await.1.trips
+}
 
 /// A store behind a proxy, on a server that knows the scripts.
-async fn counted_place() -> (Server, Trips, Redis) {
+async fn counted_place() -> (Server, Proxy, Redis) {
     let server = Server::start();
-    let trips = Trips::to(server.port).await;
-    let store = patient(Redis::builder(trips.url())).connect().await.unwrap();
+    let proxy = counting(server.port).await;
+    let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
     warm_up(&store).await;
-    (server, trips, store)
+    (server, proxy, store)
 }
 
 /// The only node of a cluster behind a proxy, whose address it tells its clients.
-async fn cluster_of_one() -> (Server, Trips) {
+async fn cluster_of_one() -> (Server, Proxy) {
     let args = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
     let server = Server::start_with(&args);
-    let trips = Trips::to(server.port).await;
-    let port = trips.address.port().to_string();
+    let proxy = counting(server.port).await;
+    let port = proxy.address.port().to_string();
     server.ask::<String>(&["CONFIG", "SET", "cluster-announce-port", &port]);
     server.ask::<String>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     let state = || server.ask::<String>(&["CLUSTER", "INFO"]);
-    until("the cluster is ready", || state().contains("cluster_state:ok")).await;
-    (server, trips)
+    until("the cluster is ready", async || state().contains("cluster_state:ok")).await;
+    (server, proxy)
 }
 
 /// Runs each script once.
@@ -45,102 +54,105 @@ async fn update(store: &Redis, key: Key) {
 }
 
 /// The round trips of a small store without hints, of one with hints, and of one that replaces it.
-async fn of_small_stores(trips: &Trips, store: &Redis) -> [u64; 3] {
+async fn of_small_stores(proxy: &Proxy, store: &Redis) -> [u64; 3] {
     let stored = async |head| {
-        trips.of(async { put(store, key(1), head, body(1, 60_000)).await.unwrap() }).await
+        trips(proxy, async { put(store, key(1), head, body(1, 60_000)).await.unwrap() }).await
     };
     [stored(head()).await, stored(hinted()).await, stored(hinted()).await]
 }
 
 #[tokio::test]
 async fn a_small_store_is_one_round_trip() {
-    let (_server, trips, store) = counted_place().await;
-    assert_eq!(of_small_stores(&trips, &store).await, [1, 1, 1]);
+    let (_server, proxy, store) = counted_place().await;
+    assert_eq!(of_small_stores(&proxy, &store).await, [1, 1, 1]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_small_store_is_one_round_trip_after_a_sentinel_named_the_server() {
     let server = Server::start();
-    let trips = Trips::to(server.port).await;
+    let proxy = counting(server.port).await;
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sentinel.conf");
-    let watched = format!("sentinel monitor main 127.0.0.1 {} 1\n", trips.address.port());
+    let watched = format!("sentinel monitor main 127.0.0.1 {} 1\n", proxy.address.port());
     std::fs::write(&config, watched).unwrap();
     let sentinel = Server::sentinel(&config);
     let store = patient(Redis::sentinel([sentinel.url()], "main")).connect().await.unwrap();
     warm_up(&store).await;
     // The Sentinel's own connections are not the store's.
     drop(sentinel);
-    assert_eq!(of_small_stores(&trips, &store).await, [1, 1, 1]);
+    assert_eq!(of_small_stores(&proxy, &store).await, [1, 1, 1]);
 }
 
 #[tokio::test]
 async fn a_small_store_on_a_cluster_is_two_round_trips() {
-    let (_server, trips) = cluster_of_one().await;
-    let store = patient(Redis::cluster([trips.url()])).connect().await.unwrap();
+    let (_server, proxy) = cluster_of_one().await;
+    let store = patient(Redis::cluster([proxy.url()])).connect().await.unwrap();
     warm_up(&store).await;
-    assert_eq!(of_small_stores(&trips, &store).await, [1, 2, 2]);
+    assert_eq!(of_small_stores(&proxy, &store).await, [1, 2, 2]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
 }
 
 /// The store learns from the first refusal that one script cannot use all keys.
 #[tokio::test]
 async fn a_node_of_a_cluster_is_used_as_a_cluster() {
-    let (server, trips) = cluster_of_one().await;
-    let store = patient(Redis::builder(trips.url())).linger(Duration::ZERO);
+    let (server, proxy) = cluster_of_one().await;
+    let store = patient(Redis::builder(proxy.url())).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     warm_up(&store).await;
-    assert_eq!(of_small_stores(&trips, &store).await, [1, 2, 2]);
+    assert_eq!(of_small_stores(&proxy, &store).await, [1, 2, 2]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
-    until("the hints are dropped", || keys(&server).is_empty()).await;
+    until("the hints are dropped", async || keys(&server).is_empty()).await;
 }
 
 #[tokio::test]
-async fn a_small_hit_is_one_command() {
-    let (server, trips, store) = counted_place().await;
+async fn a_small_hit_is_one_command_and_so_is_a_miss() {
+    let (server, proxy, store) = counted_place().await;
     put(&store, key(1), hinted(), body(1, 60_000)).await.unwrap();
-    let hit = trips.of(async { assert!(get(&store, key(1)).await.is_some()) });
-    let seen = counted(&server, async { assert_eq!(hit.await, 1) });
-    assert_eq!(seen.await, BTreeMap::from([("get".to_owned(), 1)]));
+    for (number, is_there) in [(1, true), (2, false)] {
+        let found = async { assert_eq!(get(&store, key(number)).await.is_some(), is_there) };
+        let seen = counted(&server, async { assert_eq!(trips(&proxy, found).await, 1) });
+        assert_eq!(seen.await, BTreeMap::from([("get".to_owned(), 1)]));
+    }
 }
 
 #[tokio::test]
 async fn a_miss_and_its_small_store_are_two_round_trips() {
-    let (_server, trips, store) = counted_place().await;
+    let (_server, proxy, store) = counted_place().await;
     let layer = CacheLayer::private(store);
-    let miss = trips.of(async { assert!(!fetch(&layer, 1, 9_000).await.unwrap().0) });
+    let miss = trips(&proxy, async { assert!(!fetch(&layer, 1, 9_000).await.unwrap().0) });
     assert_eq!(miss.await, 2);
-    let hit = trips.of(async { assert!(fetch(&layer, 1, 9_000).await.unwrap().0) });
+    let hit = trips(&proxy, async { assert!(fetch(&layer, 1, 9_000).await.unwrap().0) });
     assert_eq!(hit.await, 1);
 }
 
 #[tokio::test]
 async fn the_chunks_of_a_large_hit_are_pipelined() {
-    let (_server, trips, store) = counted_place().await;
-    let large = trips.of(async { put(&store, key(1), hinted(), body(1, MIB)).await.unwrap() });
+    let (_server, proxy, store) = counted_place().await;
+    let large = trips(&proxy, async { put(&store, key(1), hinted(), body(1, MIB)).await.unwrap() });
     assert_eq!(large.await, 4 + 1, "one for each chunk, and one for the entry");
-    let hit = trips.of(async { assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB)) });
+    let hit = trips(&proxy, async { assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB)) });
     assert_eq!(hit.await, 2);
 }
 
 #[tokio::test]
 async fn an_update_is_two_round_trips_and_a_removal_is_one() {
-    let (_server, trips, store) = counted_place().await;
+    let (_server, proxy, store) = counted_place().await;
     put(&store, key(1), hinted(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
-    let updated =
-        trips.of(async { assert!(store.update(&key(1), seen, tagged(&["d"])).await.unwrap()) });
+    let updated = trips(&proxy, async {
+        assert!(store.update(&key(1), seen, tagged(&["d"])).await.unwrap())
+    });
     assert_eq!(updated.await, 2);
-    let removed = trips.of(async { assert!(store.remove(&key(1)).await.unwrap()) });
+    let removed = trips(&proxy, async { assert!(store.remove(&key(1)).await.unwrap()) });
     assert_eq!(removed.await, 1);
 }
 
 #[tokio::test]
 async fn a_server_that_has_lost_the_scripts_is_sent_them_again() {
-    let (server, trips, store) = counted_place().await;
+    let (server, proxy, store) = counted_place().await;
     server.ask::<String>(&["SCRIPT", "FLUSH"]);
-    assert_eq!(of_small_stores(&trips, &store).await, [2, 1, 1]);
+    assert_eq!(of_small_stores(&proxy, &store).await, [2, 1, 1]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
     assert!(get(&store, key(1)).await.is_none());
 }

@@ -10,6 +10,8 @@ mod child;
 mod entries;
 #[path = "../../support/occupied.rs"]
 mod occupied;
+#[path = "../../support/own_process.rs"]
+mod own_process;
 #[path = "../../support/read_place.rs"]
 mod read_place;
 #[path = "../../support/twins.rs"]
@@ -800,7 +802,8 @@ async fn two_processes_do_ten_thousand_operations_each() {
     }
     let (_directory, path) = place();
     let store = patient(&path);
-    twins::two_processes_do_ten_thousand_operations_each(name, &path, &store).await;
+    let bodies = (300_000, Timestamp::from_millis(1_000));
+    own_process::two_processes_do_ten_thousand_operations_each(name, &path, &store, bodies).await;
     store.close().await.unwrap();
 }
 
@@ -1022,11 +1025,11 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
     if let Some(path) = child_path() {
-        return limits::a_large_body_passes_through_little_memory(&Sqlite::open(path).unwrap())
-            .await;
+        let store = Sqlite::open(path).unwrap();
+        return own_process::a_large_body_passes_through_little_memory(&store, 256).await;
     }
     let (_directory, path) = place();
-    limits::grows_little(name, &path);
+    own_process::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]

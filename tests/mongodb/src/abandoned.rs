@@ -1,0 +1,149 @@
+//! Callers that go away.
+
+use super::*;
+
+/// A client by way of the proxy; and how many commands have been answered.
+async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
+    let answered = Arc::new(AtomicU64::new(0));
+    let url = format!("mongodb://{}/?directConnection=true", proxy.address);
+    let mut options = ClientOptions::parse(url).await.unwrap();
+    let count = answered.clone();
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if !matches!(event, CommandEvent::Started(_)) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    (Client::with_options(options).unwrap(), answered)
+}
+
+#[tokio::test]
+async fn callers_that_go_away_or_pause_cost_no_connection() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let (client, answered) = answering(&proxy).await;
+    let store = Builder::from_client(client).database(DATABASE).timeout(BRIEF);
+    let store = store.build().await.unwrap();
+    put(&store, key(1), head(), body(1, MIB)).await.unwrap();
+    let (before, first) = (proxy.connections(), answered.load(Ordering::SeqCst));
+    for number in 1..=100 {
+        let key = key(1);
+        let asking = store.get(&key);
+        tokio::select! {
+            biased;
+            _ = asking => panic!("an answer before the question"),
+            () = tokio::task::yield_now() => {}
+        }
+        // One at a time: several at once take several connections.
+        until("an answer that nobody waits for", async || {
+            answered.load(Ordering::SeqCst) >= first + number
+        })
+        .await;
+    }
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
+    let made = proxy.connections() - before;
+    assert!(made < 10, "{made} connections for 100 questions");
+    // What was asked and is looked at after more than the limit has come in time.
+    let one = key(1);
+    let mut writer = store.put(&key(2), head()).await.unwrap();
+    {
+        let mut asking = Box::pin(store.get(&one));
+        assert!(futures_util::poll!(&mut asking).is_pending());
+        let mut writing = Box::pin(writer.write(body(2, MIB)));
+        assert!(futures_util::poll!(&mut writing).is_pending());
+        tokio::time::sleep(BRIEF + Duration::from_millis(500)).await;
+        drop(asking.await.unwrap().unwrap());
+        writing.await.unwrap();
+    }
+    // What a call that is given up was about to send is sent by the next one, also where it was
+    // sent already.
+    {
+        let mut writing = Box::pin(writer.write(body(3, MIB)));
+        assert!(futures_util::poll!(&mut writing).is_pending());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    writer.finish(None).await.unwrap();
+    let found = get(&store, key(2)).await.unwrap();
+    assert!(found == [body(2, MIB), body(3, MIB)].concat(), "another body");
+}
+
+/// Gives `asking` up once the command that has `word` in it is under way, and has not come to the
+/// server yet.
+async fn give_up<T>(proxy: &Proxy, word: &'static str, asking: impl Future<Output = T>) {
+    proxy.hold(word);
+    tokio::select! {
+        biased;
+        _ = asking => panic!("an answer to what is held back"),
+        () = proxy.held() => {}
+    }
+}
+
+/// What `later` comes to, which must wait for what was given up.
+async fn behind<T>(proxy: &Proxy, later: impl Future<Output = Result<T>>) -> T {
+    let mut later = pin!(later);
+    tokio::select! {
+        biased;
+        _ = &mut later => panic!("it did not wait for what was given up"),
+        () = tokio::time::sleep(Duration::from_millis(300)) => proxy.release(),
+    }
+    later.await.unwrap()
+}
+
+/// Over another connection, it would come to the server before what was given up.
+#[tokio::test]
+async fn what_was_given_up_is_done_before_what_begins_later() {
+    const PUBLISH: &str = "\x02findAndModify\0";
+    const UPDATE: &str = "\x02update\0";
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let store = through(&proxy).timeout(Duration::from_secs(20)).connect().await.unwrap();
+    // So that the indexes are there.
+    put(&store, key(0), head(), body(0, 9)).await.unwrap();
+    for len in [9, MIB] {
+        let writing = || put(&store, key(1), tagged(&["a"]), body(1, len));
+        give_up(&proxy, PUBLISH, writing()).await;
+        // What has nothing to do with it does not wait.
+        put(&store, key(2), head(), body(2, 9)).await.unwrap();
+        assert!(store.remove(&key(2)).await.unwrap());
+        assert!(behind(&proxy, store.remove(&key(1))).await);
+        assert_eq!(get(&store, key(1)).await, None);
+
+        give_up(&proxy, PUBLISH, writing()).await;
+        assert_eq!(behind(&proxy, store.remove_tagged("a")).await, 1);
+        assert_eq!(get(&store, key(1)).await, None);
+
+        give_up(&proxy, PUBLISH, writing()).await;
+        behind(&proxy, store.clear()).await;
+        assert_eq!(get(&store, key(1)).await, None);
+
+        give_up(&proxy, PUBLISH, writing()).await;
+        behind(&proxy, put(&store, key(1), head(), body(3, len))).await;
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(3, len));
+
+        // A removal takes nothing that is written after it.
+        give_up(&proxy, PUBLISH, store.remove(&key(1))).await;
+        behind(&proxy, put(&store, key(1), head(), body(4, len))).await;
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(4, len));
+
+        let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+        give_up(&proxy, UPDATE, store.update(&key(1), seen, tagged(&["b"]))).await;
+        assert_eq!(behind(&proxy, store.remove_tagged("b")).await, 1);
+        assert_eq!(get(&store, key(1)).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_given_up_sets_aside_what_it_replaces() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let store = through(&proxy).database(DATABASE).timeout(Duration::from_secs(20));
+    let store = store.connect().await.unwrap();
+    let seen = Seen::on(&server).await;
+    put(&store, key(1), head(), body(1, MIB)).await.unwrap();
+    let old = seen.file(key(1)).await;
+    give_up(&proxy, "\x02findAndModify\0", put(&store, key(1), head(), body(2, MIB))).await;
+    assert_eq!(seen.state(old).await.unwrap(), "live");
+    proxy.release();
+    until("the old file is set aside", async || seen.state(old).await.unwrap() == "removed").await;
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(2, MIB));
+    assert_eq!(seen.state(seen.file(key(1)).await).await.unwrap(), "live");
+}
