@@ -152,7 +152,7 @@ impl<B: Store> RequestContext<B> {
                 let reply = inner.send(Request::from_parts(forwarded, body)).await;
                 Reply::Other(reply, stored)
             }
-            // Boxed, so that the future of a miss stays small.
+            // Boxed: most questions have no conditions.
             Some(conditions) => {
                 Box::pin(self.ask_if(upstream, forwarded, conditions, stored, observed)).await
             }

@@ -91,7 +91,7 @@ impl<S: Service<Request<B>>, B> Future for Sending<S, B> {
                 SendingProj::Called { response } => return response.poll(cx),
                 SendingProj::Waiting { service, request } => {
                     ready!(service.poll_ready(cx))?;
-                    let request = request.take().expect("a future that has failed is not polled");
+                    let request = request.take().expect("the inner service has not panicked");
                     service.call(request)
                 }
             };

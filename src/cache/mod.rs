@@ -49,7 +49,7 @@
 //!   `ask.rs: answer_or_stale`, and for followers `follow.rs: stale_or_own_call`.
 //! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate` writes it down. Calls
 //!   look for it by `is_invalidated` and `begin_publishing`: `coalesce/join.rs: join`,
-//!   `coalesce/leader.rs: settle`, `outcome.rs: begin_publishing`, `revalidate.rs: swap_head`.
+//!   `coalesce/leader.rs: settle`, `outcome.rs: Publication`, `revalidate.rs: swap_head`.
 //!   `Tee::keep_out` waits for a body that is being published.
 //!
 //! # Glossary

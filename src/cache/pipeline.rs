@@ -2,7 +2,8 @@
 //! and stores what arrives), respond.
 //!
 //! Every decision is asked of the policy. Here is only the order of the steps. Most hits take the
-//! short way through [`serve`], and everything else goes through [`answer`].
+//! short way through [`serve`]. A request for which nothing is stored goes on to
+//! [`refresh_or_fetch`], and everything else goes through [`answer`].
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
