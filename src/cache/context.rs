@@ -73,8 +73,8 @@ where
 }
 
 pin_project! {
-    /// Sends a request when the service is ready. An `async fn` would keep room for the request
-    /// twice.
+    /// Sends a request when the service is ready, and drops the service then, as tower's `Oneshot`
+    /// does. An `async fn` would keep room for the request twice.
     #[project = SendingProj]
     enum Sending<S: Service<Request<B>>, B> {
         Waiting { service: S, request: Option<Request<B>> },

@@ -12,6 +12,7 @@ use http_body::Body;
 use super::{
     ask::{Answer, Arrived, Fallback, Question},
     body::ResponseBody,
+    coalesce::Generation,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
     lookup::{Found, Lookup, LookupKeys, Seen, Selected, read},
     outcome::{CallOutcome, Leader, Permit},
@@ -53,6 +54,26 @@ pub(super) struct StorageDecision {
     pub(super) plan: StoragePlan,
     pub(super) splice: Option<Box<Splice>>,
     pub(super) limits: Limits,
+}
+
+/// A response that has arrived, and what it is judged by.
+struct Arrival<ResBody: Body> {
+    response: ResponseHead,
+    body: Arrived<ResBody>,
+    requested_at: Timestamp,
+    /// Whether it ends other responses. The user's settings have a say in that, so it is asked once.
+    ends: bool,
+    /// The stored response that the call was made for.
+    seen: Option<Seen>,
+}
+
+impl<ResBody: Body, E> Fetched<ResBody, E> {
+    /// Reads what is there at once of a small body that is being stored.
+    pub(super) async fn read_ahead(&mut self) {
+        if let Self::Received(Received::Storing(_, _, body)) = self {
+            body.read_ahead().await;
+        }
+    }
 }
 
 impl<ResBody: Body> Received<ResBody> {
@@ -124,9 +145,9 @@ impl<B: Store> RequestContext<B> {
     /// Calls the origin for the response that was looked up. Judges its answer, and stores it or
     /// freshens the stored response.
     ///
-    /// Here is the way of a miss for which nothing is stored, and whose response has no effect on
-    /// others. Everything else is boxed, so that the future of such a miss stays small. For the
-    /// same reason, this is no `async fn`: it would have room for each argument twice.
+    /// A miss takes the short way here if nothing is stored for it, and its response needs no more
+    /// than storing. Everything else is boxed, so that the future of such a miss stays small. For
+    /// the same reason, this is no `async fn`: it would have room for each argument twice.
     pub(super) fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
@@ -152,9 +173,10 @@ impl<B: Store> RequestContext<B> {
             };
             let response = ResponseHead::new(response, self.cache.settings.clock.now());
             let body = Arrived::Unread(body);
-            Fetched::Received(if self.has_effects(&lookup, &response, requested_at) {
-                let judge = self.judge_response(lookup, None, response, body, requested_at, leader);
-                Box::pin(judge).await
+            let ends = self.ends(&response, requested_at);
+            Fetched::Received(if ends || self.needs_more_than_storing(&lookup, &response) {
+                let arrival = Arrival { response, body, requested_at, ends, seen: None };
+                Box::pin(self.judge_response(lookup, arrival, leader)).await
             } else {
                 self.receive(&lookup.key, response, body, requested_at, leader)
             })
@@ -189,9 +211,11 @@ impl<B: Store> RequestContext<B> {
                 leader.fail();
                 Fetched::Failed(error)
             }
-            Answer::Response(response, body) => Fetched::Received(
-                self.judge_response(lookup, seen, response, body, requested_at, leader).await,
-            ),
+            Answer::Response(response, body) => {
+                let ends = self.ends(&response, requested_at);
+                let arrival = Arrival { response, body, requested_at, ends, seen };
+                Fetched::Received(self.judge_response(lookup, arrival, leader).await)
+            }
         }
     }
 
@@ -224,39 +248,41 @@ impl<B: Store> RequestContext<B> {
         forwarded
     }
 
-    /// Whether more follows from the response than that it is stored or not: it may end others, or
-    /// the store has to be read before it is stored.
-    fn has_effects(
-        &self,
-        lookup: &Lookup,
-        response: &ResponseHead,
-        requested_at: Timestamp,
-    ) -> bool {
-        let calls = &self.cache.shared.calls;
-        let may_have_missed =
-            !calls.is_current(&lookup.generation) || matches!(lookup.reason, Miss::StoreFailed(_));
+    /// Whether the response ends others.
+    fn ends(&self, response: &ResponseHead, requested_at: Timestamp) -> bool {
         let exchange = self.exchange(response, requested_at, response.received_at());
-        lookup.get.is_some()
-            || self.generates_etag(response)
-            || may_have_missed
-            || (response.headers.contains_key(VARY)
-                && (lookup.key.resident.is_some()
-                    || !calls.residents(&lookup.key.primary).is_empty()))
-            || self.cache.settings.rules.ends(&exchange)
+        self.cache.settings.rules.ends(&exchange)
     }
 
-    /// Judges a response: stores it if that is allowed, and removes what it ends. `seen` is the
-    /// stored response that the call was made for.
+    /// Whether [`judge_response`](Self::judge_response) may do more with a response that ends no
+    /// others than [`receive`](Self::receive) it. It freshens a `GET` by a `HEAD`, reads the body for
+    /// an `ETag`, and looks for the latest resident. The two methods have to agree.
+    fn needs_more_than_storing(&self, lookup: &Lookup, response: &ResponseHead) -> bool {
+        let LookupKeys { primary, resident, .. } = &lookup.key;
+        // Asked first: a resident that leaves the calls in flight has made a new generation.
+        let may_lie_beside = response.headers.contains_key(VARY)
+            && (resident.is_some() || !self.cache.shared.calls.residents(primary).is_empty());
+        may_lie_beside
+            || lookup.get.is_some()
+            || self.generates_etag(response)
+            || self.may_have_missed(&lookup.generation, lookup.reason)
+    }
+
+    /// Whether a lookup may have missed what is stored by now: something was stored since, or the
+    /// store failed.
+    fn may_have_missed(&self, generation: &Generation, reason: Miss) -> bool {
+        !self.cache.shared.calls.is_current(generation) || matches!(reason, Miss::StoreFailed(_))
+    }
+
+    /// Judges a response: stores it if that is allowed, and removes what it ends.
     async fn judge_response<ResBody: OriginBody>(
         &self,
         lookup: Box<Lookup>,
-        seen: Option<Seen>,
-        response: ResponseHead,
-        body: Arrived<ResBody>,
-        requested_at: Timestamp,
+        arrival: Arrival<ResBody>,
         leader: Leader,
     ) -> Received<ResBody> {
         let Lookup { key, generation, get, reason, .. } = *lookup;
+        let Arrival { response, body, requested_at, ends, seen } = arrival;
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
@@ -269,10 +295,7 @@ impl<B: Store> RequestContext<B> {
         }
         let (calls, call) = (&self.cache.shared.calls, leader.id());
         let has_stored = !calls.is_current(&generation);
-        let exchange = self.exchange(&response, requested_at, response.received_at());
-        let ends = self.cache.settings.rules.ends(&exchange);
-        let may_have_missed = has_stored || matches!(reason, Miss::StoreFailed(_));
-        let key = self.with_latest_resident(key, &response, may_have_missed).await;
+        let key = self.with_latest_resident(key, &response, &generation, reason).await;
         let body = if self.generates_etag(&response) { body.peek_ready().await } else { body };
         let received = self.receive(&key, response, body, requested_at, leader);
         if !ends {
@@ -319,25 +342,29 @@ impl<B: Store> RequestContext<B> {
 
     /// The keys with the resident that is under the primary key by now, if that matters. A response
     /// that varies must not take the place of a new resident. It must not continue the family of a
-    /// resident that is lost. `may_have_missed` is whether the lookup may have missed the resident:
-    /// something was stored since, or the store failed.
+    /// resident that is lost. The lookup was a miss for this `reason`, and read the store in this
+    /// `generation`.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,
         response: &response::Parts,
-        may_have_missed: bool,
+        generation: &Generation,
+        reason: Miss,
     ) -> LookupKeys {
         let now = self.cache.settings.clock.now();
         let is_known = key.resident.as_ref().is_some_and(|resident| {
             let continues_family = key.entry == key.primary;
-            let may_be_lost = may_have_missed || resident.head.others().is_some();
+            let may_be_lost =
+                resident.head.others().is_some() || self.may_have_missed(generation, reason);
             resident.is_kept_for_itself(now) && !(continues_family && may_be_lost)
         });
         if is_known || !response.headers.contains_key(VARY) {
             return key;
         }
         let mut resident = self.cache.shared.calls.residents(&key.primary).into_iter().next();
-        if resident.is_none() && (may_have_missed || key.resident.is_some()) {
+        if resident.is_none()
+            && (key.resident.is_some() || self.may_have_missed(generation, reason))
+        {
             let read = read(&self.cache, key.primary, Some(&self.parts.headers));
             resident = Box::pin(read).await.key.resident;
         }

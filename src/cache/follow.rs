@@ -1,6 +1,6 @@
 //! Joins a call in flight, and what a follower does with its outcome.
 
-use std::{sync::Mutex, time::Duration};
+use std::{cell::Cell, sync::Mutex, time::Duration};
 
 use http::Response;
 use http_body::Body;
@@ -11,7 +11,7 @@ use super::{
     context::{OriginBody, RequestContext},
     lookup::{Found, Lookup, Selected},
     no_vary_search,
-    outcome::{Followed, Freshened, Leader, Role, Share, Uncounted},
+    outcome::{Followed, Follower, Freshened, Leader, Role, Share, Uncounted},
     respond,
     tee::{JoinedBody, SharedBody, Tee},
 };
@@ -88,45 +88,37 @@ impl<B: Store> RequestContext<B> {
         let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
         match calls.join(&key, info, &lookup.generation, join, max_failures) {
             Role::Leader(leader) => Joined::Leader(self.counted(leader), lookup),
-            // Boxed: most requests wait for no other.
-            role => Box::pin(self.follow(role, lookup, mode)).await,
+            // The call began before this request arrived.
+            Role::Share(share) if self.options.refresh || self.has_expired(&share) => {
+                Joined::Retry(Mode::MustLead, lookup)
+            }
+            // The rest is boxed: most requests wait for no other.
+            Role::Share(share) => {
+                self.has_waited = true;
+                Box::pin(self.take_share(share, lookup, mode)).await
+            }
+            Role::LookAgain | Role::InFlight => Box::pin(self.look_again_after_call(mode)).await,
+            Role::Follower(follower) => Box::pin(self.follow(follower, lookup, mode)).await,
         }
     }
 
-    /// Waits for another request's call, and answers with its share of that.
+    /// Waits for another request's call.
     async fn follow<ResBody: OriginBody>(
         &mut self,
-        role: Role,
+        follower: Follower,
         lookup: Box<Lookup>,
         mode: Mode,
     ) -> Joined<ResBody> {
-        let share = match role {
-            Role::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
-            // The call began before this request arrived.
-            Role::Share(share) if self.options.refresh || self.has_expired(&share) => {
-                return Joined::Retry(Mode::MustLead, lookup);
-            }
-            Role::Share(share) => share,
-            Role::LookAgain | Role::InFlight => {
-                return self.look_again_after_call(mode).await;
-            }
-            Role::Follower(follower) => {
-                self.has_waited = true;
-                match within(self.longest_wait(), follower).await {
-                    Some(Followed::Leader(leader)) => {
-                        return Joined::Leader(self.counted(leader), lookup);
-                    }
-                    Some(Followed::Share(share)) => share,
-                    // Nothing was fetched that is as new as this request requires.
-                    Some(Followed::JoinAgain) => return self.look_again(mode).await,
-                    Some(Followed::Failed) => return self.stale_or_own_call(lookup),
-                    // It has waited long enough.
-                    None => return Joined::Retry(Mode::Independent, lookup),
-                }
-            }
-        };
         self.has_waited = true;
-        self.take_share(share, lookup, mode).await
+        match within(self.longest_wait(), follower).await {
+            Some(Followed::Leader(leader)) => Joined::Leader(self.counted(leader), lookup),
+            Some(Followed::Share(share)) => self.take_share(share, lookup, mode).await,
+            // Nothing was fetched that is as new as this request requires.
+            Some(Followed::JoinAgain) => self.look_again(mode).await,
+            Some(Followed::Failed) => self.stale_or_own_call(lookup),
+            // It has waited long enough.
+            None => Joined::Retry(Mode::Independent, lookup),
+        }
     }
 
     /// Answers with the share of another request's call.
@@ -250,7 +242,7 @@ impl<B: Store> RequestContext<B> {
             tags: self.options.tags.clone(),
             freshening: Mutex::default(),
             names: lookup.key.names().to_vec(),
-            others: Mutex::default(),
+            others: Cell::default(),
         }
     }
 

@@ -84,7 +84,7 @@ impl<B: Store> Handle<B> {
         Err(error)
     }
 
-    /// Begins to write an entry.
+    /// Begins to write an entry. Not an `async fn`: it would have room for the head twice.
     pub(crate) fn put<'a>(
         &'a self,
         key: &'a Key,

@@ -12,9 +12,9 @@
 //! - `service` is the service and its future. `pipeline` is the way of a request.
 //! - `range` fetches a part. `bypass` sends a request past the cache. `refresh` works in the
 //!   background. `follow` joins a call in flight.
-//! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` sends
-//!   the request, and chooses between the answer and a stale response. `revalidate` freshens a
-//!   stored response.
+//! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` asks
+//!   about a stored response, or for a part, and chooses between the answer and a stale response.
+//!   `revalidate` freshens a stored response.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
 //!   responses.
 //! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
@@ -49,7 +49,7 @@
 //!   `ask.rs: answer_or_stale`, and for followers `follow.rs: stale_or_own_call`.
 //! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate` writes it down. Calls
 //!   look for it by `is_invalidated` and `begin_publishing`: `coalesce/join.rs: join`,
-//!   `coalesce/leader.rs: settle`, `outcome.rs: Publication`, `revalidate.rs: swap_head`.
+//!   `coalesce/leader.rs: settle`, `outcome.rs: CallPublishing`, `revalidate.rs: swap_head`.
 //!   `Tee::keep_out` waits for a body that is being published.
 //!
 //! # Glossary

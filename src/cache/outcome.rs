@@ -20,6 +20,7 @@ pub(crate) type Calls = coalesce::Calls<CallOutcome>;
 pub(crate) type Leader = coalesce::Leader<CallOutcome>;
 pub(crate) type Uncounted = coalesce::Uncounted<CallOutcome>;
 pub(crate) type Role = coalesce::Role<CallOutcome>;
+pub(crate) type Follower = coalesce::Follower<CallOutcome>;
 pub(crate) type Followed = coalesce::Followed<CallOutcome>;
 
 /// What a call comes to.
@@ -154,7 +155,7 @@ impl tee::Permit for Permit {
     fn publishing(&self) -> impl Publishing {
         let (calls, call) = (self.calls.clone(), self.call());
         let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());
-        Publication { calls, call, key, call_key, until }
+        CallPublishing { calls, call, key, call_key, until }
     }
 
     fn finish(mut self, stored: Result<u64, Refusal>) {
@@ -180,7 +181,7 @@ impl tee::Permit for Permit {
 }
 
 /// The response of a call, when it is published.
-struct Publication {
+struct CallPublishing {
     calls: Calls,
     call: CallId,
     /// The key under which it is stored.
@@ -191,7 +192,7 @@ struct Publication {
     until: Option<Timestamp>,
 }
 
-impl Publishing for Publication {
+impl Publishing for CallPublishing {
     async fn begin(&self) -> Result<(), Refusal> {
         let Self { calls, call, key, call_key, until } = self;
         if !calls.begin_publishing(call) {

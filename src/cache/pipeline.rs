@@ -14,7 +14,6 @@ use super::{
     body::ResponseBody,
     bypass::bypass,
     context::{AnyBody, Origin, RequestContext, Upstream},
-    fetch::{Fetched, Received},
     follow::{Joined, Mode},
     layer::Inner,
     lookup::{self, Found, Lookup, PrimaryRead, Selected},
@@ -104,6 +103,7 @@ where
             let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
             ctx.arrived = arrived;
             let upstream = Upstream { inner, body };
+            // The gate sends parts, and a `HEAD` without a key of its own, another way.
             if read.is_absent() && !no_vary_search::may_answer(&ctx.view()) {
                 let lookup = Box::new(ctx.view().absent(&read));
                 return Box::pin(refresh_or_fetch(ctx, upstream, lookup));
@@ -280,9 +280,7 @@ where
         ctx.report_call(&key, reason);
         let mut fetched = ctx.call_origin(upstream, lookup, leader, Fallback::IfAllowed).await;
         ctx.report_fetched(&fetched, &key, &call_key, reason);
-        if let Fetched::Received(Received::Storing(_, _, body)) = &mut fetched {
-            body.read_ahead().await;
-        }
+        fetched.read_ahead().await;
         // Respond.
         ctx.respond(fetched, reason)
     }

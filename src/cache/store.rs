@@ -158,7 +158,7 @@ impl Candidate<'_> {
         stored.version = response.version;
         stored.headers = settings.rules.stored_fields(&response.headers, storable, now);
         Ok(Head::new(request.method.clone(), url, stored, now)
-            .made_compact()
+            .assume_compact()
             .with_expires_at(storable.expires_at)
             .with_keep_until(self.keep_until(storable.expires_at))
             .with_tags(tags)

@@ -119,9 +119,9 @@ impl Head {
         Self { headers: response.to_lines(), ..head }
     }
 
-    /// Marks the header lines as made by [`compact`](crate::fields::compact): no store has to copy
+    /// States that [`compact`](crate::fields::compact) has made the header lines. No store copies
     /// them again.
-    pub(crate) fn made_compact(mut self) -> Self {
+    pub(crate) fn assume_compact(mut self) -> Self {
         self.headers.is_compact = true;
         self
     }

@@ -1,6 +1,12 @@
 //! How long responses are kept: who decides, and what happens at the end.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{Response, StatusCode};
 use larder::{
@@ -419,4 +425,23 @@ async fn a_closure_may_return_a_duration() {
     });
     assert_eq!(lifetime(&stand, CacheOptions::new()).await, Some(7));
     assert_eq!(stand.get("/other").await.cache.expires_at(), None);
+}
+
+#[tokio::test]
+async fn the_closure_is_asked_as_often_for_a_response_that_is_refused_as_for_one_that_is_stored() {
+    for control in ["max-age=60", "no-store"] {
+        let stand = Stand::new(Double::new(move |_, _| {
+            Response::builder().header("cache-control", control).body(full("a")).unwrap()
+        }));
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = asked.clone();
+        let stand = stand.with(|layer| {
+            layer.http_rules().expire_with(move |_, _| {
+                count.fetch_add(1, Relaxed);
+                None::<Duration>
+            })
+        });
+        stand.get("/").await;
+        assert_eq!(asked.load(Relaxed), 2, "{control}");
+    }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
@@ -24,7 +25,7 @@ use larder::{
 use tower::{Layer, ServiceExt};
 
 use super::{
-    entries::{MIB, body, head_at, key},
+    entries::{MIB, body, head_at, key, put},
     proxy::Proxy,
 };
 
@@ -81,6 +82,20 @@ pub(crate) async fn fetch(
     let hit = response.extensions().get::<CacheStatus>().unwrap().is_from_store();
     let bytes = response.into_body().collect().await.map_err(cause)?.to_bytes();
     Ok((hit, bytes))
+}
+
+/// Asks the store for something of each kind at the same time. The server cannot be reached.
+pub(crate) async fn all_are_refused(store: &impl Store) {
+    let (a, b, c, d) = future::join4(
+        store.get(&key(1)),
+        put(store, key(2), tagged(&["a"]), body(2, 9)),
+        store.remove_tagged("a"),
+        store.len(),
+    )
+    .await;
+    for error in [a.map(drop), b, c.map(drop), d.map(drop)].map(Result::unwrap_err) {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
 }
 
 /// Cuts the connections amid a write: nothing is stored, or all of it. `found` looks for the entry

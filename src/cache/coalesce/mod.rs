@@ -8,9 +8,10 @@
 //! The type of the outcome is a parameter ([`Removable`]).
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use http::{HeaderName, StatusCode};
@@ -43,6 +44,7 @@ pub(crate) use self::{join::Join, leader::StoredAt, table::Shareable};
 /// A leader that is not counted yet.
 pub(crate) type Uncounted<O> = leader::Leader<CallInfo, O>;
 pub(crate) type Role<O> = join::Role<CallInfo, O>;
+pub(crate) type Follower<O> = follower::Follower<CallInfo, O>;
 pub(crate) type Followed<O> = follower::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
@@ -113,7 +115,7 @@ pub(crate) struct CallInfo {
     pub(crate) names: Vec<HeaderName>,
     /// The variants that were stored beside the resident since the call began. If the call brings
     /// a resident, that has to lead to them.
-    pub(crate) others: Mutex<Option<Others>>,
+    pub(crate) others: Cell<Option<Others>>,
 }
 
 /// An entry that is being given a new head.
@@ -189,18 +191,14 @@ impl<O: Removable> Calls<O> {
     /// resident, and is kept until then.
     pub(crate) fn announce_variant(&self, primary: &Key, until: Option<Timestamp>) {
         self.table.each_in_group(primary, |info| {
-            let mut others = info.others.lock().unwrap_or_else(PoisonError::into_inner);
-            let until = others.map_or(until, |others| later(others.until, until));
-            *others = Some(Others { until });
+            let until = info.others.get().map_or(until, |others| later(others.until, until));
+            info.others.set(Some(Others { until }));
         });
     }
 
     /// The variants that were announced to this call.
     pub(crate) fn others(&self, call: &CallId) -> Option<Others> {
-        let others = self
-            .table
-            .look_at(call, |info| *info.others.lock().unwrap_or_else(PoisonError::into_inner));
-        others.flatten()
+        self.table.look_at(call, |info| info.others.get()).flatten()
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders

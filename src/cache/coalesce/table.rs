@@ -82,7 +82,8 @@ pub(super) struct Shard<I, O: Shareable> {
     publishing: Mutex<Vec<(O::Key, u64)>>,
 }
 
-/// The calls of each group. The keys are digests, so a fast hash of them will do.
+/// The calls of each group. The keys are digests, so a fast hash of them will do. It has a seed:
+/// a client could search for digests that collide.
 pub(super) type Groups<I, O> = HashMap<<O as Shareable>::Key, Group<I, O>, RandomState>;
 
 /// Most groups have one call. It is boxed, since a call is large.

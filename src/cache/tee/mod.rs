@@ -42,6 +42,8 @@ mod replay_buffer;
 mod shared;
 mod source;
 mod splice;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use self::{

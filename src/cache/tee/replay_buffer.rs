@@ -10,8 +10,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// How much of a body is kept for slow readers and for new ones, in bytes.
 pub(crate) const REPLAY: u64 = 256 * 1024;
 
-/// Chunks up to this length are copied, except the first: a chunk may be a slice of a read buffer
-/// many times its size, which would be held with it. Most small bodies are one chunk.
+/// Chunks up to this length are copied: a chunk may be a slice of a read buffer many times its
+/// size, which would be held with it. A body that is one chunk is not copied: without the cache,
+/// its reader would hold that buffer too.
 const SMALL: usize = 4 * 1024;
 
 /// What a chunk costs in addition to its bytes.
@@ -70,13 +71,15 @@ impl ReplayBuffer {
         Self { overflow, taken: 0, chunks, first: 0, cost: 0, received: 0, last: 0 }
     }
 
-    /// Appends a chunk that so many `readers` have not read yet.
-    pub(crate) fn push(&mut self, chunk: Bytes, readers: usize) {
+    /// Appends a chunk that so many `readers` have not read yet. `is_end` says that no other
+    /// follows.
+    pub(crate) fn push(&mut self, chunk: Bytes, readers: usize, is_end: bool) {
         self.received = self.received.saturating_add(chunk.len() as u64);
         if !chunk.is_empty() {
             self.last = self.end();
         }
-        let is_copied = chunk.len() <= SMALL && self.end() > 0;
+        let is_whole = is_end && self.end() == 0;
+        let is_copied = chunk.len() <= SMALL && !is_whole;
         let chunk = if is_copied { Bytes::copy_from_slice(&chunk) } else { chunk };
         self.cost += chunk.len() as u64 + OVERHEAD;
         self.chunks.push_back(Held { chunk, wanted: readers });

@@ -267,7 +267,7 @@ impl<D: Drive> State<D> {
     fn advance(&mut self, step: Step<D::Copy>, source_state: SourceState) {
         self.source_state = source_state;
         if let Some(chunk) = step.chunk {
-            self.buffer.push(chunk, self.attached);
+            self.buffer.push(chunk, self.attached, step.end.is_some());
         }
         if step.end.is_some() {
             self.end = step.end;

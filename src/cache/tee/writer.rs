@@ -190,7 +190,7 @@ pub(super) fn write_entry<B: Store>(
         let finish = writer.finish(body.trailers.as_deref().cloned());
         let finish = handle.observer.asked(StoreOperation::Finish, &entry.key, finish);
         finish.await.map_err(refusal)?;
-        let others = publishing.others();
+        let others = entry.head.variance().and_then(|_| publishing.others());
         if others.is_some() || entry.splice.is_some() || !entry.annotations.is_empty() {
             Box::pin(update_dependents(&handle, &mut entry, others)).await;
         }

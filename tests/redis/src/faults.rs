@@ -91,35 +91,23 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
     proxy.stall(true);
     // The proxy passes nothing on. From here on, only the limits end anything, in virtual time.
     tokio::time::pause();
-    let refused = async || {
-        let (a, b, c, d) = future::join4(
-            store.get(&key(1)),
-            put(&store, key(2), tagged(&["a"]), body(2, 9)),
-            store.remove_tagged("a"),
-            store.len(),
-        )
-        .await;
-        for error in [a.map(drop), b, c.map(drop), d.map(drop)].map(Result::unwrap_err) {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        }
-    };
     // The first time over the old connection, then over ones that cannot be made.
     let margin = Duration::from_secs(1);
     for _ in 0..3 {
         let begin = tokio::time::Instant::now();
         let later = async {
             tokio::time::sleep(NEVER / 2).await;
-            refused().await;
+            all_are_refused(&store).await;
         };
-        future::join(refused(), later).await;
+        future::join(all_are_refused(&store), later).await;
         // Those that began later have waited for as long at most.
         let waited = begin.elapsed();
         assert!((NEVER..NEVER * 3 / 2 + margin).contains(&waited), "{waited:?}");
         // Nothing else waits, until the limit has passed once more.
         let begin = tokio::time::Instant::now();
-        refused().await;
+        all_are_refused(&store).await;
         tokio::time::sleep(NEVER - margin).await;
-        refused().await;
+        all_are_refused(&store).await;
         assert!(begin.elapsed() < NEVER, "{:?}", begin.elapsed());
         tokio::time::sleep(margin).await;
     }

@@ -38,15 +38,15 @@ use futures_util::{StreamExt, future};
 use larder::{
     CacheLayer, Key,
     entry::Head,
-    store::{ErrorKind, Redis, Result, Store, Writer, redis::Builder},
+    store::{ErrorKind, Redis, Store, Writer, redis::Builder},
 };
 
 use self::{
     entries::{MIB, body, get, key, mixed, put, read},
     proxy::Proxy,
     remote::{
-        NEVER, a_cut_write_is_whole_or_missing, expiring, fetch, head, kills_fail_no_request, now,
-        tagged, until,
+        NEVER, a_cut_write_is_whole_or_missing, all_are_refused, expiring, fetch, head,
+        kills_fail_no_request, now, tagged, until,
     },
     servers::{Cluster, Server, any_server, namespace},
 };
