@@ -75,12 +75,13 @@ impl Shared {
                 let swept = shared.sweep_on().await;
                 let mut sweeper = shared.sweeper();
                 delay = match swept {
-                    Ok(Some(delay)) if !sweeper.has_more => delay,
+                    Ok(Some(delay)) if sweeper.has_more => delay.min(linger),
+                    Ok(Some(delay)) => delay,
                     Ok(None) if !sweeper.has_more => {
                         sweeper.task = None;
                         return;
                     }
-                    _ => linger,
+                    Ok(None) | Err(_) => linger,
                 };
             }
         });
