@@ -76,7 +76,7 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let annotation =
         cache.handle.get(&query_key(settings, parts, url, path, &simple)).await.ok()??;
     let target = annotation.head.url();
-    if !annotation.head.is_annotation() || target == url.text || split_query(target).0 != path {
+    if !annotation.head.is_annotation() || *target == *url.text || split_query(target).0 != path {
         return None;
     }
     let key = key_for_url(settings, parts, url, target.to_owned());
@@ -151,6 +151,6 @@ fn query_key(
 
 /// The primary key of the same request for the URL `text` of the same host.
 fn key_for_url(settings: &Settings, parts: &request::Parts, url: &RequestUrl, text: String) -> Key {
-    let url = RequestUrl { text, ..url.clone() };
+    let url = RequestUrl { text: text.into(), ..url.clone() };
     settings.recipe.primary(&Method::GET, &url, parts, Content::default())
 }

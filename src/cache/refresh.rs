@@ -105,7 +105,7 @@ struct Report<B> {
     cache: Arc<Inner<B>>,
     key: Key,
     call_key: Key,
-    url: String,
+    url: Arc<str>,
 }
 
 impl<B> Report<B> {
@@ -113,7 +113,7 @@ impl<B> Report<B> {
         let Self { cache, key, call_key, url } = self;
         let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&call_key) };
         cache.shared.backoff.failed(&call_key, cache.settings.clock.now());
-        let failure = RefreshFailure { key, url, reason };
+        let failure = RefreshFailure { key, url: url.to_string(), reason };
         cache.observer().tell(&Event::RefreshFailed { failure: &failure });
     }
 }

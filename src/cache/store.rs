@@ -157,7 +157,7 @@ impl Candidate<'_> {
         stored.status = response.status;
         stored.version = response.version;
         stored.headers = settings.rules.stored_fields(&response.headers, storable, now);
-        Ok(Head::new(request.method.clone(), url, stored, now)
+        Ok(Head::new(request.method.clone(), self.url.text.clone(), stored, now)
             .assume_compact()
             .with_expires_at(storable.expires_at)
             .with_keep_until(self.keep_until(storable.expires_at))

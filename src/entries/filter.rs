@@ -1,6 +1,6 @@
 //! [`Filter`]: selects entries by conditions on their heads.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -28,7 +28,7 @@ use crate::{
 #[must_use = "a filter does nothing by itself"]
 pub struct Filter {
     url: Option<UrlPatterns>,
-    exact_url: Option<Box<str>>,
+    exact_url: Option<Arc<str>>,
     status: Option<StatusCode>,
     older_than: Option<Duration>,
     newer_than: Option<Duration>,
@@ -84,7 +84,7 @@ impl Filter {
             );
             return Err(ConfigError::new("exact_url", message));
         };
-        self.exact_url = Some(comparable.into_boxed_str());
+        self.exact_url = Some(comparable);
         Ok(self)
     }
 

@@ -77,7 +77,7 @@ impl<B: Store> Entries<B> {
         let (mut request, ()) = Request::new(()).into_parts();
         request.extensions.insert(CacheOptions::new().key(key));
         let (lookup_key, _) = self.find_under(key, Some(&request)).await?;
-        self.insert_as(lookup_key, &request, &RequestUrl::NONE, response).await
+        self.insert_as(lookup_key, &request, &RequestUrl::none(), response).await
     }
 
     /// Stores a response to `request` under the keys of its lookup.

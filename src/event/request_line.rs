@@ -1,6 +1,6 @@
 //! [`RequestLine`]: method and URL of a request, as events have them.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::{Method, request};
 
@@ -54,7 +54,7 @@ impl<'a> RequestLine<'a> {
         match self.url {
             Url::Known(url) => Cow::Borrowed(url),
             Url::Of(recipe, request) => {
-                recipe.url(request).map(|url| url.text).unwrap_or_default().into()
+                recipe.url(request).map(|url| url.text.to_string()).unwrap_or_default().into()
             }
         }
     }
@@ -85,7 +85,7 @@ pub(crate) fn without_query(url: &str) -> &str {
 /// The request line of a request that is sent on before its response is reported.
 pub(crate) struct SentLine {
     method: Method,
-    url: String,
+    url: Arc<str>,
 }
 
 impl SentLine {

@@ -202,7 +202,7 @@ impl Recipe {
 
     /// Normalises `url`, which a response names, by these settings. `None` if no request can have
     /// this URL.
-    pub(crate) fn url_of(&self, url: Uri) -> Option<String> {
+    pub(crate) fn url_of(&self, url: Uri) -> Option<Arc<str>> {
         let request = Request::get(url).body(()).ok()?;
         Some(self.url(&request.into_parts().0).ok()?.text)
     }

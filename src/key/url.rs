@@ -14,6 +14,8 @@
 //! `example.com` also removes `Example.com:80`. But servers see the host and port as they were
 //! sent, and write them into redirects. The key therefore includes both as sent.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
 use super::{
@@ -25,7 +27,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct RequestUrl {
     /// The URL without user information and without the ignored parameters.
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     /// `user:password` before the host. Only a digest of it goes into the key, and nothing else
     /// uses it.
     pub(crate) userinfo: Option<String>,
@@ -68,14 +70,16 @@ pub(crate) struct InvalidTarget;
 
 impl RequestUrl {
     /// Of a response that is stored under a key alone.
-    pub(crate) const NONE: Self = Self {
-        text: String::new(),
-        userinfo: None,
-        other_host: None,
-        sent_host: None,
-        divided: None,
-        sent_query: None,
-    };
+    pub(crate) fn none() -> Self {
+        Self {
+            text: Arc::default(),
+            userinfo: None,
+            other_host: None,
+            sent_host: None,
+            divided: None,
+            sent_query: None,
+        }
+    }
 
     /// Normalises `uri`.
     pub(crate) fn new(
@@ -138,13 +142,13 @@ impl RequestUrl {
         let divided = (!ignored.divided.is_empty()).then_some(ignored.divided);
         let counts_as_sent = ignored.count > MAX_IGNORED;
         let sent_query = query.filter(|_| counts_as_sent).map(str::to_owned);
-        Ok(Self { text, userinfo, other_host, sent_host, divided, sent_query })
+        Ok(Self { text: text.into(), userinfo, other_host, sent_host, divided, sent_query })
     }
 }
 
 /// The spelling of a URL by which two URLs are compared if the settings of neither are known:
 /// normalised, with sorted parameters. `None` if it is no URL of a request.
-pub(crate) fn comparable_url(uri: &Uri) -> Option<String> {
+pub(crate) fn comparable_url(uri: &Uri) -> Option<Arc<str>> {
     let spelling = Spelling { sort: true, ..Spelling::default() };
     RequestUrl::new(uri, &HeaderMap::new(), spelling).ok().map(|url| url.text)
 }

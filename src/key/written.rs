@@ -75,7 +75,7 @@ mod tests {
         let headers = HeaderMap::from_iter(headers);
         let text = WrittenUrl::of(uri, &headers, spelling)?.pieces().concat();
         let url = RequestUrl::new(uri, &headers, spelling).unwrap();
-        assert_eq!(url.text, text);
+        assert_eq!(*url.text, text);
         assert_eq!((url.userinfo, url.other_host, url.sent_host), (None, None, None));
         Some(text)
     }

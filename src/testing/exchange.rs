@@ -49,7 +49,7 @@ impl Exchange {
         Ok(Self {
             key,
             method: parts.method.clone(),
-            url: text.unwrap_or(url.text),
+            url: text.unwrap_or_else(|| url.text.to_string()),
             headers,
             body_len: content.len(),
             body: recipe.body.readable(&parts.headers, content.chunks),
