@@ -1,7 +1,9 @@
-//! The core of shared calls and bodies under many orders of events, of which the checker chooses another each time.
+//! Shared calls and bodies under many orders of events. The checker chooses another order each
+//! time.
 //!
-//! It is the crate's own files that are checked, with the checker's locks and counters in place of the standard library's:
-//! each use of one is a point where another thread may go on. A thread that waits for ever is a failure.
+//! The crate's own files are checked, with the checker's locks and counters in place of the
+//! standard library's. At each use of one, another thread may go on. A thread that waits for ever
+//! is a failure.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,8 +28,7 @@ mod join;
 #[path = "../src/cache/coalesce/leader.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod leader;
-#[path = "../src/cache/tee/shared.rs"]
-#[allow(dead_code, reason = "not all of it is of use here")]
+#[path = "../src/cache/tee/readers.rs"]
 mod readers;
 #[path = "../src/cache/coalesce/removals.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
@@ -35,6 +36,9 @@ mod removals;
 #[path = "../src/cache/tee/replay_buffer.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod replay_buffer;
+#[path = "../src/cache/tee/shared.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod shared;
 #[path = "../src/cache/coalesce/table.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod table;
@@ -62,7 +66,8 @@ fn run(scheduler: impl Scheduler + 'static, test: fn()) {
     Runner::new(scheduler, config).run(test);
 }
 
-/// Runs `test` in orders chosen at random, and in orders in which few changes of thread come at the worst moments.
+/// Runs `test` in orders chosen at random, and in orders with few changes of thread at the worst
+/// moments.
 fn explore(test: fn()) {
     run(RandomScheduler::new(500), test);
     for depth in [2, 3, 5] {
@@ -70,7 +75,7 @@ fn explore(test: fn()) {
     }
 }
 
-/// Runs `test`, which makes no choices of its own, in one order after the other: all there are, or the first of them.
+/// Runs `test`, which makes no choices of its own, in all orders, or in the first of them.
 fn explore_in_turn(test: fn()) {
     run(DfsScheduler::new(Some(5_000), false), test);
 }

@@ -1,7 +1,5 @@
 //! Fetches a response from the origin: asks, judges the answer, and stores it if that is allowed.
 
-use std::sync::Arc;
-
 use http::{
     Method, Request, Response, StatusCode,
     header::{ETAG, VARY},
@@ -19,7 +17,7 @@ use super::{
     peeked::Peeked,
     respond,
     store::StoragePlan,
-    tee::{Entry, Limits, SharedBody, Splice, Tee},
+    tee::{Entry, Limits, Related, SharedBody, Splice, Tee, Unstarted},
 };
 use crate::{
     entry::ResponseHead,
@@ -46,7 +44,7 @@ pub(super) enum Fetched<ResBody: Body, E> {
 pub(super) enum Received<ResBody: Body> {
     NotStored(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// It is on its way into the store.
-    Storing(response::Parts, Arc<Tee>, SharedBody<ResBody::Error>),
+    Storing(response::Parts, Tee, SharedBody<ResBody::Error>),
 }
 
 /// How a response is stored.
@@ -449,16 +447,15 @@ impl<B: Store> RequestContext<B> {
         };
         let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
             plan;
-        let head = Arc::new(head);
-        let entry = Entry { key: stored_under, head, resident_update, splice, annotations };
+        let entry = Entry { key: stored_under, call_key, head, names };
+        let related = Related { resident_update, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
-        let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
+        let unstarted = Unstarted::new(handle, budget, entry, related, body, limits);
         let tee = unstarted.tee.clone();
         let is_of_get =
             self.parts.method == Method::HEAD || tee.head.status() == StatusCode::PARTIAL_CONTENT;
         let of_get = is_of_get.then(|| self.view().primary(&Method::GET));
-        let (calls, observer) = (calls.clone(), observer.clone());
-        let permit = Permit::settle(leader, &tee, calls, observer, key.call, of_get);
+        let permit = Permit::settle(leader, tee.clone(), calls.clone(), key.call, of_get);
         Received::Storing(response.into_parts(), tee, unstarted.start(permit))
     }
 }

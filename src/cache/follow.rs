@@ -155,7 +155,7 @@ impl<B: Store> RequestContext<B> {
                 }
                 match joined {
                     JoinedBody::FromStart(reader) => {
-                        let body = SharedBody::follow(tee.clone(), reader);
+                        let body = SharedBody::follow(reader);
                         Joined::Response(self.shared(&tee, body, lookup.reason))
                     }
                     JoinedBody::Late(settling) => {
@@ -238,7 +238,7 @@ impl<B: Store> RequestContext<B> {
         CallInfo {
             primary: lookup.key.primary,
             part: None,
-            url: self.url.text.as_str().into(),
+            url: self.url.text.clone(),
             tags: self.options.tags.clone(),
             freshening: Mutex::default(),
             names: lookup.key.names().to_vec(),

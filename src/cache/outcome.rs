@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{
     entry::{Head, Others},
-    event::{Event, Observer, RequestLine},
+    event::{Event, RequestLine},
     key::Key,
     status::{Refusal, Stored},
     store::Version,
-    time::Timestamp,
 };
 use http::StatusCode;
 
@@ -27,7 +26,7 @@ pub(crate) type Followed = coalesce::Followed<CallOutcome>;
 #[derive(Clone)]
 pub(crate) enum CallOutcome {
     /// A response whose body is on its way into the store.
-    Body(Arc<Tee>),
+    Body(Tee),
     /// The stored response was freshened.
     Freshened(Arc<Freshened>),
     /// A response that cannot be shared.
@@ -49,7 +48,7 @@ pub(crate) struct Freshened {
 
 /// What a follower receives.
 pub(crate) enum Share {
-    Body(Arc<Tee>, tee::JoinedBody),
+    Body(Tee, tee::JoinedBody),
     Freshened(Arc<Freshened>),
     /// The follower makes its own call.
     Independent,
@@ -104,15 +103,10 @@ impl Removable for CallOutcome {
 pub(crate) struct Permit {
     leader: Leader,
     calls: Calls,
-    observer: Arc<Observer>,
-    /// The key under which the response is stored.
-    key: Key,
-    /// The key under which requests for it join calls.
-    call_key: Key,
-    /// The head that it is stored with.
-    head: Arc<Head>,
-    /// The key under which requests joined this call. It differs from `call_key` if the lookup did
-    /// not know by which headers the response varies.
+    /// The response.
+    tee: Tee,
+    /// The key under which requests joined this call. It is not the tee's `call_key` if the lookup
+    /// did not know by which headers the response varies.
     joined_key: Key,
     /// The key of the `GET` of the whole response, if this is a part of it, or the response to a
     /// `HEAD`.
@@ -124,9 +118,8 @@ impl Permit {
     /// in flight or is superseded, it must not be stored.
     pub(crate) fn settle(
         mut leader: Leader,
-        tee: &Arc<Tee>,
+        tee: Tee,
         calls: Calls,
-        observer: Arc<Observer>,
         joined_key: Key,
         of_get: Option<Key>,
     ) -> Self {
@@ -138,8 +131,7 @@ impl Permit {
                 false => superseded().unwrap_or(Refusal::Superseded),
             });
         }
-        let (key, call_key, head) = (tee.key, tee.call_key, tee.head.clone());
-        Self { leader, calls, observer, key, call_key, head, joined_key, of_get }
+        Self { leader, calls, tee, joined_key, of_get }
     }
 
     fn call(&self) -> CallId {
@@ -154,27 +146,31 @@ impl tee::Permit for Permit {
 
     fn publishing(&self) -> impl Publishing {
         let (calls, call) = (self.calls.clone(), self.call());
-        let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());
-        CallPublishing { calls, call, key, call_key, until }
+        CallPublishing { calls, call, tee: self.tee.clone() }
     }
 
     fn finish(mut self, stored: Result<u64, Refusal>) {
-        let (request, code) = (RequestLine::stored(&self.head), self.head.status());
+        let (request, code) = (RequestLine::stored(&self.tee.head), self.tee.head.status());
         match stored {
             Ok(bytes) => {
-                self.observer.tell(&Event::Stored { request, code, key: &self.key, bytes });
+                self.tee.observer.tell(&Event::Stored { request, code, key: &self.tee.key, bytes });
                 self.calls.stored(&self.joined_key);
-                self.calls.stored(&self.call_key);
+                self.calls.stored(&self.tee.call_key);
                 // Answers to such a GET may end this response.
                 self.of_get.iter().for_each(|key| self.calls.stored(key));
                 let group = self.leader.id().group;
                 self.calls.ended().stored(self.of_get.as_ref().unwrap_or(&group));
-                let is_primary = self.key == group;
+                let is_primary = self.tee.key == group;
                 self.leader.has_stored(if is_primary { StoredAt::Group } else { StoredAt::Key });
             }
             Err(refusal) => {
                 self.calls.refused(&self.joined_key, refusal, StatusCode::OK);
-                self.observer.tell(&Event::NotStored { request, code, key: &self.key, refusal });
+                self.tee.observer.tell(&Event::NotStored {
+                    request,
+                    code,
+                    key: &self.tee.key,
+                    refusal,
+                });
             }
         }
     }
@@ -184,23 +180,18 @@ impl tee::Permit for Permit {
 struct CallPublishing {
     calls: Calls,
     call: CallId,
-    /// The key under which it is stored.
-    key: Key,
-    /// The key under which requests for it join calls.
-    call_key: Key,
-    /// Until when it is kept. `None` is forever.
-    until: Option<Timestamp>,
+    tee: Tee,
 }
 
 impl Publishing for CallPublishing {
     async fn begin(&self) -> Result<(), Refusal> {
-        let Self { calls, call, key, call_key, until } = self;
+        let Self { calls, call, tee } = self;
         if !calls.begin_publishing(call) {
             return Err(Refusal::Removed);
         }
-        calls.supersede(call, call_key).await;
-        if *key != call.group {
-            calls.announce_variant(&call.group, *until);
+        calls.supersede(call, &tee.call_key).await;
+        if tee.key != call.group {
+            calls.announce_variant(&call.group, tee.head.keep_until());
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::{
     context::OriginBody,
     handle::Handle,
     peeked::Peeked,
-    tee::{self, Entry, Limits, OverflowBudget, Publishing, Tee},
+    tee::{self, Entry, Limits, OverflowBudget, Publishing, Related, Unstarted},
 };
 use crate::{
     entry::{Head, Others},
@@ -91,19 +91,14 @@ impl<B: Store> Recorder<B> {
         expected: Option<u64>,
         redact: impl Fn(HeaderMap) -> HeaderMap + Send + 'static,
     ) -> ResponseBody<ResBody> {
-        let entry = Entry {
-            key,
-            head: Arc::new(head),
-            resident_update: None,
-            splice: None,
-            annotations: Vec::new(),
-        };
+        let entry = Entry { key, call_key: key, head, names: None };
         let limits = Limits { expected, max: u64::MAX, check: ResponseCheck::default() };
         // The body has one reader, which is never behind another one.
         let budget = OverflowBudget { held: Arc::default(), limit: u64::MAX };
         let (handle, body) = (self.handle.clone(), Peeked::unread(body));
         let permit = Permit { key, recorded: self.recorded.clone(), redact };
-        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(permit);
+        let mut body =
+            Unstarted::new(handle, budget, entry, Related::default(), body, limits).start(permit);
         body.read_ahead().await;
         ResponseBody::shared(body)
     }

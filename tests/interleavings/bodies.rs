@@ -21,8 +21,8 @@ use shuttle::{
 use super::{explore, explore_in_turn, once};
 use crate::{
     drive::{Drive, End, SourceState, Step},
-    readers::{NewReader, Next, Reader, Shared},
     replay_buffer::OverflowBudget,
+    shared::{NewReader, Next, Reader, Shared},
 };
 
 const PANIC: &str = "on purpose";
@@ -109,7 +109,7 @@ impl Drive for TestSource {
 
 /// A body of so many chunks, what feeds it, and what is counted.
 struct World {
-    shared: Arc<Shared<TestSource>>,
+    shared: Arc<Shared<TestSource, ()>>,
     feed: Arc<Mutex<Feed>>,
     chunks: usize,
     len: usize,
@@ -118,7 +118,7 @@ struct World {
 }
 
 impl World {
-    fn new(chunks: usize, len: usize, fails: bool) -> (Arc<Self>, Reader<TestSource>) {
+    fn new(chunks: usize, len: usize, fails: bool) -> (Arc<Self>, Reader<TestSource, ()>) {
         let feed = Arc::new(Mutex::new(Feed { fails, ..Feed::default() }));
         let is_dropped = Arc::<AtomicBool>::default();
         let guard = Guard(is_dropped.clone());
@@ -131,7 +131,7 @@ impl World {
             _guard: guard,
         };
         let budget = OverflowBudget { held: Arc::default(), limit: 16 << 20 };
-        let (shared, reader) = Shared::new(source.state(), budget);
+        let (shared, reader) = Shared::new((), source.state(), budget);
         shared.begin(source);
         let done = AtomicUsize::new(0);
         (Arc::new(Self { shared, feed, chunks, len, is_dropped, done }), reader)
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// Reads to the end, and sees every chunk in its place.
-    fn read(&self, mut reader: Reader<TestSource>) {
+    fn read(&self, mut reader: Reader<TestSource, ()>) {
         let mut read = 0;
         loop {
             match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
@@ -189,7 +189,7 @@ impl World {
     }
 
     /// The same, where the work panics under one of the readers.
-    fn read_or_panic(&self, reader: Reader<TestSource>) {
+    fn read_or_panic(&self, reader: Reader<TestSource, ()>) {
         let reading = AssertUnwindSafe(|| self.read_to_failure(reader));
         if let Err(panic) = catch_unwind(reading) {
             assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
@@ -197,7 +197,7 @@ impl World {
         self.done.fetch_add(1, SeqCst);
     }
 
-    fn read_to_failure(&self, mut reader: Reader<TestSource>) {
+    fn read_to_failure(&self, mut reader: Reader<TestSource, ()>) {
         for number in 0..=self.chunks {
             match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
                 Next::Chunk(chunk) => assert_eq!(chunk[0] as usize, number),
@@ -208,13 +208,13 @@ impl World {
     }
 
     /// Polls so often, and gives what it read away.
-    fn poll(reader: &mut Reader<TestSource>, times: usize) {
+    fn poll(reader: &mut Reader<TestSource, ()>, times: usize) {
         for _ in 0..times {
             let _read = block_on(once(|cx| reader.poll_next(cx)));
         }
     }
 
-    fn reader(&self) -> Reader<TestSource> {
+    fn reader(&self) -> Reader<TestSource, ()> {
         match self.shared.join() {
             Some(NewReader::FromStart(reader)) => reader,
             _ => panic!("nothing has been read yet"),

@@ -81,7 +81,7 @@ impl<O: Removable> Calls<O> {
         spared: Option<&CallId>,
     ) -> Vec<(Key, Version)> {
         let mut freshened = Vec::new();
-        let settled = self.table.invalidate(Some(tag_mark(tag)), spared, |info| {
+        let settled = self.0.table.invalidate(Some(tag_mark(tag)), spared, |info| {
             let freshening = info.freshening.lock().unwrap_or_else(PoisonError::into_inner);
             let carries = |it: &&Freshening| it.tags.iter().any(|own| **own == *tag);
             freshened.extend(freshening.as_ref().filter(carries).map(|it| (it.key, it.seen)));
@@ -91,11 +91,11 @@ impl<O: Removable> Calls<O> {
     }
 
     pub(crate) async fn invalidate_all(&self) {
-        keep_out(self.table.invalidate(None, None, |_| {}), Refusal::Removed).await;
+        keep_out(self.0.table.invalidate(None, None, |_| {}), Refusal::Removed).await;
     }
 
     async fn invalidate(&self, mark: Mark, spared: Option<&CallId>) {
-        keep_out(self.table.invalidate(Some(mark), spared, |_| {}), Refusal::Removed).await;
+        keep_out(self.0.table.invalidate(Some(mark), spared, |_| {}), Refusal::Removed).await;
     }
 
     /// Invalidates the calls whose response a request selects. The lookup of the request has the
@@ -108,7 +108,7 @@ impl<O: Removable> Calls<O> {
         entry: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
-        let settled = self.table.invalidate_in_group(primary, |own, info, outcome| {
+        let settled = self.0.table.invalidate_in_group(primary, |own, info, outcome| {
             match outcome.map(Removable::view) {
                 Some(View::Storing { call_key, names: Some(names), .. }) => {
                     *call_key == variant(names)
@@ -139,7 +139,7 @@ impl<O: Removable> Calls<O> {
         may_match: impl Fn(&str) -> bool,
         matches: impl Fn(&Head) -> bool,
     ) {
-        let settled = self.table.invalidate_where(|info, outcome| match outcome {
+        let settled = self.0.table.invalidate_where(|info, outcome| match outcome {
             Some(outcome) => outcome.view().head().is_some_and(&matches),
             None => may_match(&info.url),
         });
@@ -148,7 +148,7 @@ impl<O: Removable> Calls<O> {
 
     /// The response of a call is about to be published. Returns `false` if it was removed.
     pub(crate) fn begin_publishing(&self, call: &CallId) -> bool {
-        self.table.begin_publishing(call, |_| {}, iter::empty())
+        self.0.table.begin_publishing(call, |_| {}, iter::empty())
     }
 
     /// The entry `seen` under `key` is about to be given this head, by `call`. Returns `false` if a
@@ -169,7 +169,7 @@ impl<O: Removable> Calls<O> {
             let freshening = Freshening { key: *key, seen, tags: tags.to_vec() };
             *info.freshening.lock().unwrap_or_else(PoisonError::into_inner) = Some(freshening);
         };
-        self.table.begin_publishing(call, begin, marks)
+        self.0.table.begin_publishing(call, begin, marks)
     }
 }
 
@@ -185,10 +185,10 @@ impl<O: Removable> Calls<O> {
     /// do not vary, since these would be found instead of it.
     pub(crate) async fn supersede(&self, call: &CallId, call_key: &Key) {
         if *call_key == call.group {
-            keep_out(self.table.supersede_all(call), Refusal::Superseded).await;
+            keep_out(self.0.table.supersede_all(call), Refusal::Superseded).await;
         } else {
-            keep_out(self.table.supersede(call, call_key), Refusal::Superseded).await;
-            keep_out(self.table.supersede(call, &call.group), Refusal::Superseded).await;
+            keep_out(self.0.table.supersede(call, call_key), Refusal::Superseded).await;
+            keep_out(self.0.table.supersede(call, &call.group), Refusal::Superseded).await;
         }
     }
 
@@ -208,10 +208,10 @@ impl<O: Removable> Calls<O> {
             }
             _ => false,
         };
-        let mut settled = self.table.end_where(call, call_key, is_selected);
+        let mut settled = self.0.table.end_where(call, call_key, is_selected);
         if *call_key != call.group {
             // A response that has not arrived yet, and does not vary, would answer the request too.
-            settled.extend(self.table.end_where(call, &call.group, is_selected));
+            settled.extend(self.0.table.end_where(call, &call.group, is_selected));
         }
         let is_any = !settled.is_empty();
         keep_out(settled, Refusal::Ended).await;

@@ -107,7 +107,7 @@ pub(crate) struct CallInfo {
     /// The key of the stored part that the response may complete to the whole. What removes that
     /// part removes the whole.
     pub(crate) part: Option<Key>,
-    pub(crate) url: Box<str>,
+    pub(crate) url: Arc<str>,
     pub(crate) tags: Vec<Box<str>>,
     /// The stored response that the call is freshening.
     pub(crate) freshening: Mutex<Option<Freshening>>,
@@ -130,26 +130,28 @@ pub(crate) struct Freshening {
 const SHARDS: usize = 64;
 
 /// The calls that a layer and its clones have in flight.
-pub(crate) struct Calls<O: Removable> {
+pub(crate) struct Calls<O: Removable>(Arc<Inner<O>>);
+
+struct Inner<O: Removable> {
     table: Arc<table::Table<CallInfo, O>>,
-    hit_for_miss: Arc<HitForMiss>,
-    ended: Arc<Ended>,
+    hit_for_miss: HitForMiss,
+    ended: Ended,
 }
 
 impl<O: Removable> Clone for Calls<O> {
     fn clone(&self) -> Self {
-        Self {
-            table: self.table.clone(),
-            hit_for_miss: self.hit_for_miss.clone(),
-            ended: self.ended.clone(),
-        }
+        Self(self.0.clone())
     }
 }
 
 impl<O: Removable> Default for Calls<O> {
     fn default() -> Self {
         let table = Arc::new(table::Table::new(SHARDS));
-        Self { table, hit_for_miss: Arc::default(), ended: Arc::default() }
+        Self(Arc::new(Inner {
+            table,
+            hit_for_miss: HitForMiss::default(),
+            ended: Ended::default(),
+        }))
     }
 }
 
@@ -163,18 +165,18 @@ impl<O: Removable> Calls<O> {
     /// The generation of `key`. A request takes it before it reads the store, and gives it to
     /// [`join`](Self::join).
     pub(crate) fn generation(&self, key: &Key) -> Generation {
-        self.table.generation(key)
+        self.0.table.generation(key)
     }
 
     /// Whether nothing was stored for the key since `seen` was taken.
     pub(crate) fn is_current(&self, seen: &Generation) -> bool {
-        self.table.is_current(seen)
+        self.0.table.is_current(seen)
     }
 
     /// The residents that are on their way into the store under this primary key, the latest first.
     pub(crate) fn residents(&self, primary: &Key) -> Vec<Resident> {
         let mut found = Vec::new();
-        self.table.each_outcome(primary, |began, outcome| {
+        self.0.table.each_outcome(primary, |began, outcome| {
             if let View::Storing { key, head, progress, .. } = outcome.view()
                 && key == primary
                 && head.varies()
@@ -190,7 +192,7 @@ impl<O: Removable> Calls<O> {
     /// Tells the calls of this primary key that a variant is about to be stored beside the
     /// resident, and is kept until then.
     pub(crate) fn announce_variant(&self, primary: &Key, until: Option<Timestamp>) {
-        self.table.each_in_group(primary, |info| {
+        self.0.table.each_in_group(primary, |info| {
             let until = info.others.get().map_or(until, |others| later(others.until, until));
             info.others.set(Some(Others { until }));
         });
@@ -198,7 +200,7 @@ impl<O: Removable> Calls<O> {
 
     /// The variants that were announced to this call.
     pub(crate) fn others(&self, call: &CallId) -> Option<Others> {
-        self.table.look_at(call, |info| info.others.get()).flatten()
+        self.0.table.look_at(call, |info| info.others.get()).flatten()
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
@@ -213,33 +215,33 @@ impl<O: Removable> Calls<O> {
     ) -> Role<O> {
         // The response lies under the primary key, or under a variant's key that is made of it.
         let group = info.primary;
-        self.table.join(&group, key, info, seen, join, max_failures)
+        self.0.table.join(&group, key, info, seen, join, max_failures)
     }
 
     /// Begins a call that nobody joins, for a request that bypasses the cache.
     pub(crate) fn begin_detached(&self, key: &Key, info: CallInfo) -> Uncounted<O> {
         let group = info.primary;
-        self.table.begin_detached(&group, key, info)
+        self.0.table.begin_detached(&group, key, info)
     }
 
     /// How many calls are in flight, without those of requests that bypass the cache.
     pub(crate) fn len(&self) -> u64 {
-        self.table.len()
+        self.0.table.len()
     }
 
     /// Identifies the calls of this layer among those of other layers.
     pub(crate) fn id(&self) -> usize {
-        Arc::as_ptr(&self.table).addr()
+        Arc::as_ptr(&self.0.table).addr()
     }
 
     /// Whether the last response for `key` was not stored, for a reason that is likely to persist.
     pub(crate) fn is_hit_for_miss(&self, key: &Key) -> bool {
-        self.hit_for_miss.contains(key)
+        self.0.hit_for_miss.contains(key)
     }
 
     /// The keys for which nothing is left to end.
     pub(crate) fn ended(&self) -> &Ended {
-        &self.ended
+        &self.0.ended
     }
 
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
@@ -247,7 +249,7 @@ impl<O: Removable> Calls<O> {
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
         let is_passing = refusal == Refusal::Status && status.is_server_error();
         if refusal.is_persistent() && !is_passing {
-            self.hit_for_miss.insert(key, refusal == Refusal::Status);
+            self.0.hit_for_miss.insert(key, refusal == Refusal::Status);
         }
     }
 
@@ -255,12 +257,12 @@ impl<O: Removable> Calls<O> {
     /// response was not stored because of its status, that does not count any more. A 304 says
     /// nothing about other reasons.
     pub(crate) fn not_modified(&self, key: &Key) {
-        self.hit_for_miss.remove_by_status(key);
+        self.0.hit_for_miss.remove_by_status(key);
     }
 
     /// Reports that a response for `key` was stored.
     pub(crate) fn stored(&self, key: &Key) {
-        self.hit_for_miss.remove(key);
+        self.0.hit_for_miss.remove(key);
     }
 }
 

@@ -1,6 +1,8 @@
 //! A body in flight, read by several at once: the caller, its followers, and the store.
 //!
+//! - `in_flight` is the response that the body belongs to, as its call and its followers find it.
 //! - `shared` has the readers of one body. The reader that needs more drives the source.
+//! - `readers` says how far each reader has read.
 //! - `drive` says what a source is, and what one step of it brings.
 //! - `replay_buffer` holds what is in memory of the body.
 //! - `source` reads the origin's body, and feeds the writer.
@@ -15,7 +17,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, ready},
 };
 
@@ -23,129 +25,62 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use self::{
-    drive::{Drive, SourceState, Step},
-    shared::{NewReader, Next, Reader, Shared},
+    in_flight::{EntryInFlight, Reader},
+    shared::Next,
     source::{ErrorSlot, Source, Storing},
-    writer::{Queue, write_entry},
+    writer::write_entry,
 };
 use super::{error::BrokenBody, handle::Handle, peeked::Peeked};
 use crate::{
-    entry::{Head, VaryNames},
-    event::{Event, Observer},
-    key::Key,
-    status::{Progress, Refusal},
+    event::Event,
     store::{Store, StoredBody},
 };
 
 mod drive;
+mod in_flight;
+mod readers;
 mod replay_buffer;
 mod shared;
 mod source;
 mod splice;
-#[cfg(test)]
+#[cfg(all(test, feature = "memory"))]
 mod tests;
 mod writer;
 
 pub(crate) use self::{
+    in_flight::{Entry, JoinedBody, Tee},
     replay_buffer::OverflowBudget,
     source::{Limits, Permit},
     splice::Splice,
-    writer::{Entry, Publishing},
+    writer::{Publishing, Related},
 };
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
-/// Any source. This is a type of its own: the hidden lifetime of an alias would keep the compiler
-/// from seeing that futures around it are `Send`.
-pub(crate) struct AnySource(Box<dyn Drive<Copy = StoredBody>>);
-
-impl Drive for AnySource {
-    type Copy = StoredBody;
-
-    fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<StoredBody>> {
-        self.0.poll_step(behind, cx)
-    }
-
-    fn state(&self) -> SourceState {
-        self.0.state()
-    }
-}
-
-/// A response whose body is on its way into the store, as followers find it.
-pub(crate) struct Tee {
-    shared: Arc<Shared<AnySource>>,
-    queue: Arc<Queue>,
-    /// The key under which it is stored.
-    pub(crate) key: Key,
-    /// The key under which requests for it join calls.
-    pub(crate) call_key: Key,
-    /// The head that it is stored with.
-    pub(crate) head: Arc<Head>,
-    /// The request headers that select it, if it varies.
-    pub(crate) names: Option<VaryNames>,
-    /// Whether it has been stored.
-    pub(crate) progress: Progress,
-    observer: Arc<Observer>,
-}
-
 /// A tee whose body nobody reads before it is [started](Self::start).
 pub(crate) struct Unstarted<S, B: Body> {
-    pub(crate) tee: Arc<Tee>,
+    pub(crate) tee: Tee,
     handle: Handle<S>,
-    entry: Entry,
+    related: Related,
     body: Peeked<B>,
     limits: Limits,
-    reader: Reader<AnySource>,
+    reader: Reader,
 }
 
-impl Tee {
+impl<S: Store, B: Body<Data = Bytes>> Unstarted<S, B> {
     /// A tee that stores `body` as `entry`.
-    pub(crate) fn prepare<S: Store, B: Body<Data = Bytes>>(
+    pub(crate) fn new(
         handle: Handle<S>,
         budget: OverflowBudget,
         entry: Entry,
-        call_key: Key,
-        names: Option<VaryNames>,
+        related: Related,
         body: Peeked<B>,
         limits: Limits,
-    ) -> Unstarted<S, B> {
+    ) -> Self {
         let state = source::initial_state(&body, &limits);
-        let (shared, reader) = Shared::new(state, budget);
-        let tee = Arc::new(Self {
-            shared,
-            queue: Arc::default(),
-            key: entry.key,
-            call_key,
-            head: entry.head.clone(),
-            names,
-            progress: Progress::default(),
-            observer: handle.observer.clone(),
-        });
-        Unstarted { tee, handle, entry, body, limits, reader }
-    }
-
-    /// Adds a reader. `None` if the response has been stored or given up.
-    pub(crate) fn join(&self) -> Option<JoinedBody> {
-        self.shared.join().map(|reader| match reader {
-            NewReader::FromStart(reader) => JoinedBody::FromStart(reader),
-            NewReader::Late(reader) => JoinedBody::Late(UntilStored(reader)),
-        })
-    }
-
-    /// Forbids to store the response. `false` if it is being published already.
-    pub(crate) fn forbid(&self, why: Refusal) -> bool {
-        self.queue.forbid(why)
-    }
-
-    /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been
-    /// stored.
-    pub(crate) async fn keep_out(&self, why: Refusal) {
-        if !self.forbid(why)
-            && let Some(reader) = self.shared.watch()
-        {
-            UntilStored(reader).done().await;
-        }
+        let (tee, reader) = Tee::new(entry, handle.observer.clone(), state, budget);
+        Self { tee, handle, related, body, limits, reader }
     }
 }
 
@@ -155,51 +90,33 @@ where
 {
     /// Starts the body. Returns the leader's reader.
     pub(crate) fn start<P: Permit>(self, permit: P) -> SharedBody<B::Error> {
-        let Self { tee, handle, entry, body, limits, reader } = self;
+        let Self { tee, handle, related, body, limits, reader } = self;
         let error = ErrorSlot::default();
-        let (queue, progress) = (tee.queue.clone(), tee.progress.clone());
-        let write = write_entry(handle, entry, permit.publishing(), queue.clone());
+        let write = write_entry(handle, tee.clone(), related, permit.publishing());
+        let storing = Some(Storing { write: Box::pin(write), permit });
         let source = Source {
+            tee: tee.clone(),
             body,
             error: error.clone(),
             limits,
             received: 0,
             has_ended: false,
-            queue,
-            storing: Some(Storing { write: Box::pin(write), permit, progress }),
+            storing,
         };
-        tee.shared.begin(AnySource(Box::new(source)));
-        SharedBody { part: Part::Shared(reader), tee, error: Some(error) }
-    }
-}
-
-/// How one more request joins a response in flight.
-pub(crate) enum JoinedBody {
-    /// It reads the body from the first byte.
-    FromStart(Reader<AnySource>),
-    /// The start of the body is gone. It waits for the entry.
-    Late(UntilStored),
-}
-
-/// Waits until an entry is stored or given up, and drives its source meanwhile.
-pub(crate) struct UntilStored(Reader<AnySource>);
-
-impl UntilStored {
-    pub(crate) async fn done(mut self) {
-        poll_fn(|cx| self.0.poll_settled(cx)).await;
+        tee.begin(source);
+        SharedBody { part: Part::Shared(reader), error: Some(error) }
     }
 }
 
 /// One reader's body of a response in flight. `E` is the error of the inner service's body.
 pub(crate) struct SharedBody<E> {
     part: Part,
-    tee: Arc<Tee>,
     /// The leader's. It alone receives the error itself.
     error: Option<ErrorSlot<E>>,
 }
 
 enum Part {
-    Shared(Reader<AnySource>),
+    Shared(Reader),
     /// The stored copy, after so many bytes that were read before.
     Stored {
         body: StoredBody,
@@ -210,8 +127,8 @@ enum Part {
 
 impl<E> SharedBody<E> {
     /// The body of a follower.
-    pub(crate) fn follow(tee: Arc<Tee>, reader: Reader<AnySource>) -> Self {
-        Self { part: Part::Shared(reader), tee, error: None }
+    pub(crate) fn follow(reader: Reader) -> Self {
+        Self { part: Part::Shared(reader), error: None }
     }
 
     /// Reads what is there at once of a small body, and stores it if that is all of it. So a
@@ -244,9 +161,9 @@ impl<E> SharedBody<E> {
                         return Poll::Ready(Some(Err(self.failure())));
                     }
                     Next::Lost => {
+                        let EntryInFlight { key, observer, .. } = &reader.shared.info;
+                        observer.tell(&Event::ReaderLost { key });
                         self.part = Part::Over;
-                        let key = &self.tee.key;
-                        self.tee.observer.tell(&Event::ReaderLost { key });
                         return Poll::Ready(Some(Err(BrokenBody::Lagged)));
                     }
                 },

@@ -16,16 +16,17 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::SizeHint;
-use slab::Slab;
 
 use super::{
     drive::{Drive, End, SourceState, Step},
+    readers::{Position, Readers, Reading},
     replay_buffer::{OverflowBudget, ReplayBuffer},
 };
 use crate::sync::{Mutex, MutexGuard};
 
-/// The body as its readers share it.
-pub(crate) struct Shared<D: Drive> {
+/// The body as its readers share it. `T` is what else they know of it.
+pub(crate) struct Shared<D: Drive, T> {
+    pub(crate) info: T,
     state: Mutex<State<D>>,
 }
 
@@ -39,30 +40,9 @@ struct State<D: Drive> {
     buffer: ReplayBuffer,
     end: Option<End>,
     copies: Vec<D::Copy>,
-    readers: Slab<Reading>,
+    readers: Readers,
     /// How many of them read from the replay buffer.
     attached: usize,
-}
-
-struct Reading {
-    /// The number of the chunk that it reads next.
-    next: u64,
-    /// How many bytes it has read.
-    offset: u64,
-    position: Position,
-    has_ended: bool,
-    waker: Option<Waker>,
-}
-
-/// What a reader reads from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Position {
-    /// The replay buffer.
-    Buffer,
-    /// It has fallen behind the replay buffer. It waits for the stored copy, or is lost.
-    Behind,
-    /// It reads nothing, and waits for the store.
-    Watching,
 }
 
 /// What a reader reads.
@@ -80,17 +60,28 @@ pub(crate) enum Next<C> {
 }
 
 /// How a new reader of a body begins.
-pub(crate) enum NewReader<D: Drive> {
+pub(crate) enum NewReader<D: Drive, T> {
     /// It reads from the start.
-    FromStart(Reader<D>),
+    FromStart(Reader<D, T>),
     /// The start is gone. It may [wait](Reader::poll_settled) for the store.
-    Late(Reader<D>),
+    Late(Reader<D, T>),
 }
 
-impl<D: Drive> Shared<D> {
+impl<D: Drive, T> Shared<D, T> {
+    fn lock(&self) -> MutexGuard<'_, State<D>> {
+        // The state is whole between any two statements under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Drive, T: Send + Sync + 'static> Shared<D, T> {
     /// A body and its first reader. Others may join at once. All wait until the source is
     /// [given](Self::begin).
-    pub(crate) fn new(source_state: SourceState, budget: OverflowBudget) -> (Arc<Self>, Reader<D>) {
+    pub(crate) fn new(
+        info: T,
+        source_state: SourceState,
+        budget: OverflowBudget,
+    ) -> (Arc<Self>, Reader<D, T>) {
         let mut state = State {
             source: None,
             is_polled: true,
@@ -99,11 +90,11 @@ impl<D: Drive> Shared<D> {
             buffer: ReplayBuffer::new(budget),
             end: None,
             copies: Vec::new(),
-            readers: Slab::with_capacity(1),
+            readers: Readers::default(),
             attached: 0,
         };
         let id = state.add(Position::Buffer);
-        let shared = Arc::new(Self { state: Mutex::new(state) });
+        let shared = Arc::new(Self { info, state: Mutex::new(state) });
         (shared.clone(), Reader { shared, id })
     }
 
@@ -120,7 +111,7 @@ impl<D: Drive> Shared<D> {
 
     /// Adds a reader. `None` if the body has been published or given up, or if its start is gone
     /// and its end may never come.
-    pub(crate) fn join(self: &Arc<Self>) -> Option<NewReader<D>> {
+    pub(crate) fn join(self: &Arc<Self>) -> Option<NewReader<D, T>> {
         let mut state = self.lock();
         if state.readers.is_empty() || !state.source_state.is_storing {
             return None;
@@ -136,15 +127,10 @@ impl<D: Drive> Shared<D> {
     }
 
     /// A reader that waits until the store is done, and drives it. `None` if it is done.
-    pub(crate) fn watch(self: &Arc<Self>) -> Option<Reader<D>> {
+    pub(crate) fn watch(self: &Arc<Self>) -> Option<Reader<D, T>> {
         let mut state = self.lock();
         let is_over = state.readers.is_empty() || !state.source_state.is_storing;
         (!is_over).then(|| Reader { shared: self.clone(), id: state.add(Position::Watching) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<D>> {
-        // The state is whole between any two statements under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drives the source one step on behalf of the reader `id`. `false` if that has to wait, for
@@ -179,7 +165,7 @@ impl<D: Drive> Shared<D> {
             Poll::Ready(step) => {
                 state.advance(step, source_state);
                 // This reader continues by itself.
-                state.readers.get_mut(id).and_then(|reading| reading.waker.take())
+                state.readers.get_mut(id).waker.take()
             }
             Poll::Pending => None,
         };
@@ -197,7 +183,7 @@ impl<D: Drive> Shared<D> {
     }
 }
 
-impl<D: Drive> Wake for Shared<D> {
+impl<D: Drive, T: Send + Sync + 'static> Wake for Shared<D, T> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -213,9 +199,9 @@ impl<D: Drive> Wake for Shared<D> {
 }
 
 /// Ends the body if the source panics while a reader drives it: the others must not wait for it.
-struct Unwinding<'a, D: Drive>(&'a Shared<D>);
+struct Unwinding<'a, D: Drive, T>(&'a Shared<D, T>);
 
-impl<D: Drive> Drop for Unwinding<'_, D> {
+impl<D: Drive, T> Drop for Unwinding<'_, D, T> {
     fn drop(&mut self) {
         let wakers = {
             let mut state = self.0.lock();
@@ -239,7 +225,7 @@ impl<D: Drive> State<D> {
 
     /// Returns the former waker, to be dropped after the lock is released.
     fn register(&mut self, id: usize, waker: &Waker) -> Option<Waker> {
-        let registered = &mut self.readers[id].waker;
+        let registered = &mut self.readers.get_mut(id).waker;
         if registered.as_ref().is_some_and(|registered| registered.will_wake(waker)) {
             return None;
         }
@@ -247,7 +233,7 @@ impl<D: Drive> State<D> {
     }
 
     fn wakers(&mut self) -> Vec<Waker> {
-        self.readers.iter_mut().filter_map(|(_, reading)| reading.waker.take()).collect()
+        self.readers.iter_mut().filter_map(|reading| reading.waker.take()).collect()
     }
 
     /// Whether the source has nothing left to do.
@@ -260,7 +246,7 @@ impl<D: Drive> State<D> {
         if self.end.is_none() {
             return 0;
         }
-        self.readers.iter().filter(|(_, reading)| reading.position == Position::Behind).count()
+        self.readers.iter().filter(|reading| reading.position == Position::Behind).count()
     }
 
     /// Takes in what a step has brought.
@@ -282,7 +268,7 @@ impl<D: Drive> State<D> {
         if !self.buffer.trim(self.source_state.is_storing) {
             return;
         }
-        for (_, reading) in &mut self.readers {
+        for reading in self.readers.iter_mut() {
             if reading.position == Position::Buffer && self.buffer.is_past(reading.next) {
                 reading.position = Position::Behind;
                 self.attached -= 1;
@@ -294,7 +280,7 @@ impl<D: Drive> State<D> {
     }
 
     fn detach(&mut self, id: usize) {
-        let reading = &mut self.readers[id];
+        let reading = self.readers.get_mut(id);
         if mem::replace(&mut reading.position, Position::Watching) == Position::Buffer {
             self.attached -= 1;
             self.buffer.remove_reader(reading.next);
@@ -304,8 +290,8 @@ impl<D: Drive> State<D> {
 }
 
 /// A reader of a body. When the last one is dropped, the source is dropped with it.
-pub(crate) struct Reader<D: Drive> {
-    shared: Arc<Shared<D>>,
+pub(crate) struct Reader<D: Drive, T> {
+    pub(crate) shared: Arc<Shared<D, T>>,
     id: usize,
 }
 
@@ -330,7 +316,7 @@ const STEPS: usize = 128;
 /// How often a reader looks for an end that is due: it may follow an empty chunk or two.
 const LOOKS: usize = 4;
 
-impl<D: Drive> Reader<D> {
+impl<D: Drive, T: Send + Sync + 'static> Reader<D, T> {
     /// Reads on. Pending while nothing has arrived, and while it has not been stored: the last
     /// chunk and the end are not handed out before the entry is published or given up.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<D::Copy>> {
@@ -358,7 +344,7 @@ impl<D: Drive> Reader<D> {
     fn turn(&mut self, may_look: bool) -> Turn<D::Copy> {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        let reading = &mut state.readers[self.id];
+        let reading = state.readers.get_mut(self.id);
         if reading.has_ended {
             return Turn::Take(Next::End);
         }
@@ -434,7 +420,7 @@ impl<D: Drive> Reader<D> {
     /// Whether there is no more to read.
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.shared.lock();
-        let reading = &state.readers[self.id];
+        let reading = state.readers.get(self.id);
         let has_read_all =
             reading.position == Position::Buffer && reading.next == state.buffer.end();
         reading.has_ended
@@ -446,7 +432,7 @@ impl<D: Drive> Reader<D> {
     /// How many bytes follow.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let state = self.shared.lock();
-        let reading = &state.readers[self.id];
+        let reading = state.readers.get(self.id);
         let unread = state.buffer.received().saturating_sub(reading.offset);
         let rest = match &state.end {
             _ if reading.has_ended => return SizeHint::with_exact(0),
@@ -463,7 +449,7 @@ impl<D: Drive> Reader<D> {
     }
 }
 
-impl<D: Drive> Drop for Reader<D> {
+impl<D: Drive, T> Drop for Reader<D, T> {
     fn drop(&mut self) {
         let mut guard = self.shared.lock();
         let state = &mut *guard;

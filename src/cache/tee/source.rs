@@ -1,8 +1,9 @@
 //! [`Source`]: reads the origin's body, and feeds the store with it.
 //!
 //! Nothing is spawned. The writer is a future ([`write_entry`](super::writer::write_entry)) that
-//! takes chunks from a [`Queue`]. When a reader needs more, the source reads a chunk, puts it into
-//! the queue, and polls that future. A body that nobody reads is not read from the origin either.
+//! takes chunks from a [`Queue`](super::in_flight::Queue). When a reader needs more, the source
+//! reads a chunk, puts it into the queue, and polls that future. A body that nobody reads is not
+//! read from the origin either.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     drive::{Drive, End, SourceState, Step},
-    writer::{Published, Publishing, Queue, WriteFuture},
+    in_flight::Tee,
+    writer::{Published, Publishing, WriteFuture},
 };
 use crate::{
     cache::peeked::Peeked,
@@ -57,13 +59,15 @@ pub(crate) struct Limits {
 pub(crate) type ErrorSlot<E> = Arc<Mutex<Option<E>>>;
 
 /// The origin's body on its way to the readers and the store.
+///
+/// It refers to the tee that holds it. The last reader drops it, so neither outlives the readers.
 pub(super) struct Source<B: Body, P: Permit> {
+    pub(super) tee: Tee,
     pub(super) body: Peeked<B>,
     pub(super) error: ErrorSlot<B::Error>,
     pub(super) limits: Limits,
     pub(super) received: u64,
     pub(super) has_ended: bool,
-    pub(super) queue: Arc<Queue>,
     /// `None` once the entry is stored, or is given up.
     pub(super) storing: Option<Storing<P>>,
 }
@@ -72,13 +76,12 @@ pub(super) struct Source<B: Body, P: Permit> {
 pub(super) struct Storing<P> {
     pub(super) write: WriteFuture,
     pub(super) permit: P,
-    pub(super) progress: Progress,
 }
 
 impl<P: Permit> Storing<P> {
     /// Ends the write, and reports what became of the entry.
-    fn finish(self, stored: Result<u64, Refusal>) {
-        let Self { write, permit, progress } = self;
+    fn finish(self, progress: &Progress, stored: Result<u64, Refusal>) {
+        let Self { write, permit } = self;
         // What was written goes first: others may join the call until then.
         drop(write);
         if progress.set(stored.map(|_| ())).is_ok() {
@@ -91,8 +94,8 @@ impl<B: Body, P: Permit> Source<B, P> {
     /// Gives up storing the response.
     fn abandon(&mut self, refusal: Refusal) {
         if let Some(storing) = self.storing.take() {
-            self.queue.clear();
-            storing.finish(Err(refusal));
+            self.tee.queue.clear();
+            storing.finish(&self.tee.progress, Err(refusal));
         }
     }
 }
@@ -142,7 +145,7 @@ where
         } else if let Err(refusal) = self.limits.check.take(chunk) {
             self.abandon(refusal);
         } else if self.storing.is_some() && !chunk.is_empty() {
-            self.queue.push(chunk.clone());
+            self.tee.queue.push(chunk.clone());
         }
     }
 
@@ -157,7 +160,7 @@ where
         }
         if let Some(Storing { permit, .. }) = &self.storing {
             let stored = trailers.clone().map(|trailers| permit.stored_trailers(trailers));
-            self.queue.end(stored);
+            self.tee.queue.end(stored);
         }
         End::Whole(trailers)
     }
@@ -174,13 +177,13 @@ where
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Vec<StoredBody>> {
         let Some(storing) = &mut self.storing else { return Poll::Pending };
         let published = ready!(storing.write.as_mut().poll(cx));
-        self.queue.clear();
+        self.tee.queue.clear();
         let (stored, copies) = match published {
             Ok(Published { bytes, copies }) => (Ok(bytes), copies),
             Err(refusal) => (Err(refusal), Vec::new()),
         };
         if let Some(storing) = self.storing.take() {
-            storing.finish(stored);
+            storing.finish(&self.tee.progress, stored);
         }
         Poll::Ready(copies)
     }
@@ -195,11 +198,11 @@ where
 
     fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<StoredBody>> {
         if self.storing.is_some() {
-            self.queue.want_copies(behind);
+            self.tee.queue.want_copies(behind);
             if let Poll::Ready(copies) = self.poll_write(cx) {
                 return Poll::Ready(Step { copies, ..Step::default() });
             }
-            if self.queue.is_full() {
+            if self.tee.queue.is_full() {
                 return Poll::Pending;
             }
         }

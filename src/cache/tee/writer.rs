@@ -1,21 +1,17 @@
 //! Writes an entry into the store while its body arrives.
-//!
-//! The [`Queue`] has one consumer and keeps no waker: the [`Source`](super::source::Source) fills
-//! it, and polls the writer with each step.
 
 use std::{
-    collections::VecDeque,
     future::{Future, poll_fn},
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
 };
 
-use bytes::Bytes;
 use http::HeaderMap;
 
-use super::splice::Splice;
+use super::{
+    in_flight::{EntryInFlight, Input, Tee},
+    splice::Splice,
+};
 use crate::{
     cache::{
         handle::Handle,
@@ -28,112 +24,9 @@ use crate::{
     store::{Error, ErrorKind, Store, StoredBody, Writer},
 };
 
-/// How far the readers may be ahead of the store, in bytes. Beyond that, they wait, and drive the
-/// store meanwhile. A chunk is never split, so the queue may hold one of any size in addition.
-const BACKLOG: usize = 256 * 1024;
-
-/// The chunks that wait to be written.
+/// What else is read and written when an entry is stored. What few entries have is boxed.
 #[derive(Debug, Default)]
-pub(crate) struct Queue(Mutex<QueueState>);
-
-#[derive(Debug, Default)]
-struct QueueState {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    end: Option<Option<Box<HeaderMap>>>,
-    /// How many readers need a copy once the entry is published.
-    copies: usize,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Filling,
-    /// The entry is being published, which cannot be stopped.
-    Committing,
-    /// The entry must not be published.
-    KeptOut(Refusal),
-}
-
-/// What the writer takes from the queue.
-enum Input {
-    Chunk(Bytes),
-    End(Option<Box<HeaderMap>>),
-    KeptOut(Refusal),
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // The state is whole between any two statements under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the next item. No waker is kept: the source polls the writer right after it fills the
-    /// queue.
-    fn poll_next(&self) -> Poll<Input> {
-        let mut state = self.lock();
-        if let Stage::KeptOut(why) = state.stage {
-            return Poll::Ready(Input::KeptOut(why));
-        }
-        if let Some(chunk) = state.chunks.pop_front() {
-            state.bytes -= cost(&chunk);
-            return Poll::Ready(Input::Chunk(chunk));
-        }
-        match state.end.take() {
-            Some(trailers) => {
-                state.stage = Stage::Committing;
-                Poll::Ready(Input::End(trailers))
-            }
-            None => Poll::Pending,
-        }
-    }
-
-    pub(super) fn push(&self, chunk: Bytes) {
-        let mut state = self.lock();
-        state.bytes += cost(&chunk);
-        state.chunks.push_back(chunk);
-    }
-
-    pub(super) fn clear(&self) {
-        let mut state = self.lock();
-        state.chunks.clear();
-        state.bytes = 0;
-    }
-
-    pub(super) fn end(&self, trailers: Option<HeaderMap>) {
-        self.lock().end = Some(trailers.map(Box::new));
-    }
-
-    pub(super) fn want_copies(&self, copies: usize) {
-        self.lock().copies = copies;
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.lock().bytes >= BACKLOG
-    }
-
-    /// Forbids to publish the entry. `false` if it is being published already.
-    pub(super) fn forbid(&self, why: Refusal) -> bool {
-        let mut state = self.lock();
-        if state.stage == Stage::Committing {
-            return false;
-        }
-        state.stage = Stage::KeptOut(why);
-        true
-    }
-}
-
-/// What a chunk costs. A short chunk may hold the whole read buffer that it arrived in.
-fn cost(chunk: &Bytes) -> usize {
-    chunk.len().max(4 * 1024)
-}
-
-/// What is stored, except its body, and where. What few entries have is boxed.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: Key,
-    pub(crate) head: Arc<Head>,
+pub(crate) struct Related {
     /// The change of the resident that leads to it, if it lies beside one.
     pub(crate) resident_update: Option<Box<ResidentUpdate>>,
     /// The stored part around the body.
@@ -165,40 +58,40 @@ pub(super) struct Published {
 /// What was published, or why nothing was.
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and publishes it if `publishing` allows that.
-/// The observer hears of the store's failures.
+/// Writes the entry with the body that its queue brings, and publishes it if `publishing` allows
+/// that. The observer hears of the store's failures.
 ///
 /// Every miss allocates this future. So it is kept small, and what few entries need is boxed.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
 pub(super) fn write_entry<B: Store>(
     handle: Handle<B>,
-    mut entry: Entry,
+    tee: Tee,
+    mut related: Related,
     publishing: impl Publishing,
-    queue: Arc<Queue>,
 ) -> impl Future<Output = Result<Published, Refusal>> + Send {
     async move {
-        let head = Head::clone(&entry.head);
-        let mut writer = handle.put(&entry.key, head).await.map_err(refusal)?;
-        let body = write_body(&handle, &entry, &mut writer, &queue).await?;
+        let head = Head::clone(&tee.head);
+        let mut writer = handle.put(&tee.key, head).await.map_err(refusal)?;
+        let body = write_body(&handle, &tee, related.splice.as_deref(), &mut writer).await?;
         publishing.begin().await?;
-        if let Some(update) = &entry.resident_update
+        if let Some(update) = &related.resident_update
             && !Box::pin(update.write(&handle)).await.map_err(refusal)?
         {
             // The resident is lost: no lookup would find this variant.
             return Err(Refusal::Conflict);
         }
         let finish = writer.finish(body.trailers.as_deref().cloned());
-        let finish = handle.observer.asked(StoreOperation::Finish, &entry.key, finish);
+        let finish = handle.observer.asked(StoreOperation::Finish, &tee.key, finish);
         finish.await.map_err(refusal)?;
-        let others = entry.head.variance().and_then(|_| publishing.others());
-        if others.is_some() || entry.splice.is_some() || !entry.annotations.is_empty() {
-            Box::pin(update_dependents(&handle, &mut entry, others)).await;
+        let others = tee.head.variance().and_then(|_| publishing.others());
+        if others.is_some() || related.splice.is_some() || !related.annotations.is_empty() {
+            Box::pin(update_dependents(&handle, &tee, &mut related, others)).await;
         }
-        let wanted = queue.lock().copies;
+        let wanted = tee.queue.copies();
         let bytes = body.bytes;
         let copies = match wanted {
             0 => Vec::new(),
-            _ => Box::pin(read_copies(&handle, entry, body, wanted)).await,
+            _ => Box::pin(read_copies(&handle, &tee, related.splice, body, wanted)).await,
         };
         Ok(Published { bytes, copies })
     }
@@ -216,11 +109,10 @@ struct WrittenBody {
 /// Writes the body that the queue brings, with the stored part around it.
 async fn write_body<B: Store>(
     handle: &Handle<B>,
-    entry: &Entry,
+    EntryInFlight { key, queue, .. }: &EntryInFlight,
+    splice: Option<&Splice>,
     writer: &mut B::Writer,
-    queue: &Queue,
 ) -> Result<WrittenBody, Refusal> {
-    let Entry { key, splice, .. } = entry;
     if let Some(splice) = splice
         && !Box::pin(splice.copy_before(handle, writer)).await.map_err(refusal)?
     {
@@ -251,10 +143,10 @@ async fn write_body<B: Store>(
 /// Updates what depends on an entry that was just published. The observer hears of failures.
 async fn update_dependents<B: Store>(
     handle: &Handle<B>,
-    entry: &mut Entry,
+    EntryInFlight { key, head, .. }: &EntryInFlight,
+    Related { splice, annotations, .. }: &mut Related,
     others: Option<Others>,
 ) {
-    let Entry { key, head, splice, annotations, .. } = entry;
     if let Some(Others { until }) = others
         && let Some(variance) = head.variance()
     {
@@ -277,20 +169,19 @@ async fn update_dependents<B: Store>(
 /// `wanted` if the store fails, or if another entry has taken the place of this one.
 async fn read_copies<B: Store>(
     handle: &Handle<B>,
-    entry: Entry,
+    EntryInFlight { key, head, .. }: &EntryInFlight,
+    splice: Option<Box<Splice>>,
     body: WrittenBody,
     wanted: usize,
 ) -> Vec<StoredBody> {
     let mut copies = Vec::with_capacity(wanted);
-    let Entry { key, head, splice, .. } = entry;
-    let published =
-        Arc::unwrap_or_clone(head).seal(body.bytes, body.trailers.map(|trailers| *trailers));
+    let published = Head::clone(head).seal(body.bytes, body.trailers.map(|trailers| *trailers));
     while copies.len() < wanted {
-        let Ok(Some(mut hit)) = handle.get(&key).await else { break };
+        let Ok(Some(mut hit)) = handle.get(key).await else { break };
         if !hit.head.is_same_response(&published) {
             break;
         }
-        hit.body = handle.evict_if_damaged(hit.body, key, hit.version);
+        hit.body = handle.evict_if_damaged(hit.body, *key, hit.version);
         let copy = hit.into_response().into_body();
         copies.push(match &splice {
             Some(splice) => copy.part(splice.union.before, body.arrived),

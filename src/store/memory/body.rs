@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::CONTENT_LENGTH;
+use smallvec::SmallVec;
 
 use super::super::{Result, StoredBody};
 use crate::entry::Head;
@@ -129,7 +130,8 @@ impl Kept {
 #[derive(Default)]
 pub(super) struct Gather {
     keeps_chunks: bool,
-    full: Vec<Bytes>,
+    /// Most bodies have one segment.
+    full: SmallVec<[Bytes; 1]>,
     kept: Kept,
     open: Vec<u8>,
     /// The rest of the `Content-Length`, or zero. The header may be wrong, so it is only a hint for
@@ -194,7 +196,7 @@ impl Gather {
         match self.full.len() {
             0 => Body::EMPTY,
             1 => Body::Whole(self.full.remove(0)),
-            _ => Body::Segments(self.full.into()),
+            _ => Body::Segments(self.full.into_vec().into()),
         }
     }
 }
