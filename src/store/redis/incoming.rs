@@ -51,8 +51,7 @@ impl StoreWriter for Writer {
             }
         };
         let header = header(&head, body, len);
-        let mut record = header.encode(key, &head.encode());
-        record.extend_from_slice(&tail);
+        let record = header.encode(key, &head.encode(), &tail);
         let keep_until = head.keep_until();
         let (at, body_at) = shared.deadlines(keep_until);
         let chunks = upload.body.chunks().to_string();
@@ -108,7 +107,7 @@ impl Shared {
         let keep_until = head.keep_until();
         let old_front = old_front.to_string();
         let (at, body_at) = self.deadlines(keep_until);
-        let front = header.encode(key, &head.encode());
+        let front = header.encode(key, &head.encode(), &[]);
         let seen = seen.get().to_le_bytes();
         let args = [&seen, &front[..], at.as_bytes(), body_at.as_bytes(), old_front.as_bytes()];
         let new = Some((&header, keep_until));

@@ -13,7 +13,7 @@ use futures_util::{
     FutureExt,
     future::{self, BoxFuture, Shared},
 };
-use redis::{Cmd, RedisError, RedisResult, ToRedisArgs, Value};
+use redis::{Cmd, RedisError, RedisResult, Value};
 // The clock that the limits use.
 use tokio::{runtime::Handle, time::Instant};
 
@@ -91,25 +91,32 @@ impl Link {
 
     /// Runs a script on `keys`. It is sent by its digest, and in full to a server that does not
     /// know it.
-    pub(super) async fn run<A: ToRedisArgs + Sync>(
+    pub(super) async fn run(
         &self,
         script: &Script,
         keys: &[&[u8]],
-        args: &[A],
+        args: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Value> {
         self.try_run(script, keys, args).await?.map_err(|error| fault::error(self.server(), error))
     }
 
     /// Like [`run`](Self::run), but returns the server's error unchanged.
-    pub(super) async fn try_run<A: ToRedisArgs + Sync>(
+    pub(super) async fn try_run(
         &self,
         script: &Script,
         keys: &[&[u8]],
-        args: &[A],
+        args: &[impl AsRef<[u8]> + Sync],
     ) -> Result<RedisResult<Value>> {
         let command = |name: &str, script: &str| {
-            let mut cmd = redis::cmd(name);
-            cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
+            let count = keys.len().to_string();
+            let first = [name, script, &count].map(str::as_bytes);
+            let rest = keys.iter().copied().chain(args.iter().map(AsRef::as_ref));
+            let texts = || first.into_iter().chain(rest.clone());
+            // An entry is large: a command that grows would copy it several times.
+            let mut cmd = Cmd::with_capacity(texts().count(), texts().map(<[u8]>::len).sum());
+            for text in texts() {
+                cmd.arg(text);
+            }
             cmd
         };
         self.try_within(async {

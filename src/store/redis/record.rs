@@ -44,9 +44,10 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The record without its inline body.
-    pub(super) fn encode(&self, key: &Key, head: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(FIXED + self.tags.len() * TAG + head.len());
+    /// The record with its inline body.
+    pub(super) fn encode(&self, key: &Key, head: &[u8], inline: &[u8]) -> Vec<u8> {
+        let len = FIXED + self.tags.len() * TAG + head.len() + inline.len();
+        let mut bytes = Vec::with_capacity(len);
         let (kind, generation, checksum, chunk) = match self.body {
             Location::Inline { checksum } => (b'i', [b'0'; 16], checksum, 0),
             Location::Chunks { id, chunk } => (b'c', id, 0, chunk),
@@ -66,6 +67,7 @@ impl Header {
         let checksum = header_checksum(key, &bytes);
         bytes[2..6].copy_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(head);
+        bytes.extend_from_slice(inline);
         bytes
     }
 
@@ -175,7 +177,7 @@ mod tests {
     fn records_round_trip() {
         for body in [header().body, Location::Inline { checksum: 9 }] {
             let header = Header { body, ..header() };
-            let bytes = header.encode(&key(), b"head");
+            let bytes = header.encode(&key(), b"head", b"");
             let place = bytes.len() - 4..bytes.len();
             assert_eq!(Header::parse(&key(), &bytes), Ok((header, place)));
             assert!(bytes.ends_with(b"head"));
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn golden_bytes_of_version_1() {
         let hex: String =
-            header().encode(&key(), b"hd").iter().map(|b| format!("{b:02x}")).collect();
+            header().encode(&key(), b"hd", b"").iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
             "0163055ef49c02010000000000000403000000000000303030303030303030303030303066660807\
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn damaged_headers_and_other_keys_are_refused() {
-        let bytes = header().encode(&key(), b"");
+        let bytes = header().encode(&key(), b"", b"");
         for position in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[position] ^= 0x20;
