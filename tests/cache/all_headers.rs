@@ -62,7 +62,7 @@ async fn ignored_headers_are_named_in_any_case_and_left_out_of_the_key() {
     assert!(!stand.ask(of("1").header("cookie", "a=1")).await.is_from_store());
 }
 
-/// A client must not be able to remove a field from the key that the origin uses.
+/// A client must not be able to take a field that the origin uses out of the key.
 #[tokio::test]
 async fn a_header_that_connection_names_separates_requests() {
     let inner = Double::new(|request, _| {

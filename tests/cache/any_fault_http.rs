@@ -20,7 +20,7 @@ use crate::{
 /// Longer than the responses are fresh.
 const LATER: Duration = Duration::from_secs(120);
 
-/// A text of 30 bytes. Each five of them name their revision and their place.
+/// A text of 30 bytes. Each group of five names its revision and its place.
 fn text(revision: usize) -> String {
     (0..6).map(|place| format!("{revision:03}{place};")).collect()
 }

@@ -57,7 +57,7 @@ fn handles_are_cheap_to_share() {
 }
 
 #[test]
-fn values_are_copied_compared_and_hashed() {
+fn values_are_copy_eq_and_hash() {
     value::<Key>();
     value::<Timestamp>();
     value::<Version>();

@@ -89,7 +89,7 @@ async fn idle_ends_for_all_waiters_even_if_the_refresh_fails() {
 async fn idle_ends_when_a_refresh_panics() {
     let (stand, gate) = expired(Double::new(|_, call| match call {
         1 => ok("x"),
-        _ => panic!("intended"),
+        _ => panic!("on purpose"),
     }))
     .await;
     stand.get("/").await;

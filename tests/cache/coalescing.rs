@@ -42,7 +42,7 @@ async fn a_thousand_misses_at_once_make_one_call() {
 }
 
 /// The body is larger than its replay buffer, so that its start is gone for some callers.
-async fn a_burst_from_many_threads<B: Store>(store: B) {
+async fn burst_from_many_threads_makes_one_call<B: Store>(store: B) {
     let (bytes, chunks) = pattern(1 << 20);
     let inner = Double::new(move |_, _| {
         let chunks = chunks.clone().into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk)));
@@ -68,13 +68,13 @@ async fn a_burst_from_many_threads<B: Store>(store: B) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_on_several_threads_make_one_call() {
-    a_burst_from_many_threads(Memory::default()).await;
+    burst_from_many_threads_makes_one_call(Memory::default()).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_over_a_file_make_one_call() {
-    a_burst_from_many_threads(larder::store::Redb::temporary().unwrap()).await;
+    burst_from_many_threads_makes_one_call(larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]

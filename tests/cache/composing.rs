@@ -1,4 +1,5 @@
-//! The layer in common stacks: clients, routers, and tower's own layers outside and inside of it.
+//! The layer in common stacks: over functions, clients and boxed services, and with tower's own
+//! layers on either side.
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
@@ -224,7 +225,7 @@ async fn error_of_the_inner_service_is_returned_unchanged() {
     let fails = || Double::fallible(|_, _| Err(Broken("no route to host")));
     let error = layer().layer(fails()).oneshot(get("/").body(empty()).unwrap()).await.unwrap_err();
     assert_eq!(error, Broken("no route to host"));
-    // So is the error of a bypassed request, and a boxed one.
+    // The error of a bypassed request and a boxed error are returned unchanged too.
     let post = Request::post("http://example.com/").body(empty()).unwrap();
     assert_eq!(layer().layer(fails()).oneshot(post).await.unwrap_err(), Broken("no route to host"));
     let boxed = layer().layer(ServiceBuilder::new().map_err(BoxError::from).service(fails()));

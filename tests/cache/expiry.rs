@@ -1,5 +1,5 @@
-//! How long responses are fresh, and how long they are kept: which setting decides, and what
-//! happens when they expire.
+//! The expiry of responses: which setting decides, what happens then, and how long stale responses
+//! are kept.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// In how many seconds the response to `GET /` expires. `None` means never.
+/// The number of seconds until the response to `GET /` expires. `None` means never.
 async fn lifetime(stand: &Stand, options: CacheOptions) -> Option<u64> {
     let reply = stand.ask(with(options)).await;
     assert_eq!(reply.stored(), Stored::Yes);
@@ -286,7 +286,8 @@ async fn a_lifetime_begins_when_the_head_arrives() {
 
 // ===== How long stale responses are kept =====
 
-/// Until when the response to `request` is kept, in seconds after `T0`. `None` means forever.
+/// The end of the time for which the response to `request` is kept, in seconds after `T0`. `None`
+/// means forever.
 async fn kept(stand: &Stand, request: http::request::Builder) -> Option<u64> {
     let key = stand.ask(request).await.cache.key().unwrap();
     let hit = stand.layer.store().get(&key).await.unwrap().unwrap();

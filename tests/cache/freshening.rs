@@ -85,7 +85,7 @@ async fn a_304_is_judged_by_the_rules_of_the_layer_and_of_the_request() {
 }
 
 /// A stored response answers every request with its key. A 304 that varies by more says that it
-/// must not.
+/// must no longer do so.
 #[tokio::test]
 async fn a_304_with_a_new_vary_removes_the_stored_response() {
     for vary in ["*", "x-a", "x-a, x-b"] {

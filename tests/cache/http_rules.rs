@@ -12,7 +12,7 @@ use crate::support::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Answers each call with its number and the header lines in the path: `/name:value/name:value`.
-fn says() -> Double {
+fn origin() -> Double {
     Double::new(|request, call| {
         let mut response = ok(call.to_string());
         let path: String = request.uri().path().into();
@@ -25,11 +25,11 @@ fn says() -> Double {
 }
 
 fn private() -> Stand {
-    Stand::new(says()).with(CacheLayer::http_rules)
+    Stand::new(origin()).with(CacheLayer::http_rules)
 }
 
 fn shared() -> Stand {
-    Stand::shared(says()).with(CacheLayer::http_rules)
+    Stand::shared(origin()).with(CacheLayer::http_rules)
 }
 
 async fn is_reused<B: larder::store::Store>(
@@ -94,12 +94,12 @@ async fn shared_cache_reuses_only_responses_for_all_users() {
 async fn shared_cache_does_not_reuse_what_a_private_cache_has_stored() {
     let store = Memory::default();
     let path = "/cache-control:private,max-age=60";
-    let one = Stand::over(store.clone(), says()).with(CacheLayer::http_rules);
+    let one = Stand::over(store.clone(), origin()).with(CacheLayer::http_rules);
     assert_eq!(one.get(path).await.stored(), Stored::Yes);
     let all = CacheLayer::shared(store).clock(one.clock.clone()).http_rules();
     let reply = Reply::read(
         tower::ServiceExt::oneshot(
-            tower::Layer::layer(&all, says()),
+            tower::Layer::layer(&all, origin()),
             get(path).body(empty()).unwrap(),
         )
         .await
@@ -127,7 +127,7 @@ async fn response_that_needs_revalidation_is_not_shared_in_flight() {
 #[tokio::test]
 async fn request_directives_are_obeyed() {
     let path = "/cache-control:max-age=60/etag:x";
-    let says = |value: &'static str| get(path).header("cache-control", value);
+    let with_directive = |value: &'static str| get(path).header("cache-control", value);
     let stand = shared();
     stand.get(path).await;
     stand.clock.advance(MINUTE / 2);
@@ -138,12 +138,12 @@ async fn request_directives_are_obeyed() {
         ("no-store", true),
         ("max-age=29", false),
     ] {
-        assert_eq!(stand.ask(says(demand)).await.is_from_store(), is_hit, "{demand}");
+        assert_eq!(stand.ask(with_directive(demand)).await.is_from_store(), is_hit, "{demand}");
     }
     stand.clock.advance(MINUTE * 2);
-    let reply = stand.ask(says("only-if-cached")).await;
+    let reply = stand.ask(with_directive("only-if-cached")).await;
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
-    let reply = stand.ask(says("max-stale")).await;
+    let reply = stand.ask(with_directive("max-stale")).await;
     assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::MaxStale));
     let reply =
         stand.ask(get("/cache-control:max-age=60").header("cache-control", "no-store")).await;
@@ -169,14 +169,14 @@ async fn post_response_for_a_get_answers_it_and_is_removed_with_it() {
     assert_eq!(stand.layer.entries().remove(url(path).as_str()).await.unwrap(), 1);
     assert!(!stand.get(path).await.is_from_store());
     // The response to another URL is not stored for this one. But it names this one, so the stored
-    // response is stale.
+    // response is invalidated.
     assert!(stand.get(path).await.is_from_store());
     stand.ask(Request::post(url("/other"))).await;
     assert!(!stand.get(path).await.is_from_store());
 }
 
-/// A part that was requested before a newer response arrived is older than that response. So is a
-/// response for the `GET` that an earlier `POST` brings.
+/// A part that was requested before a newer response arrived is older than that response. This
+/// holds for the response to a `POST` too.
 #[tokio::test]
 async fn detached_calls_do_not_replace_newer_responses() {
     let own = url("/");
@@ -320,10 +320,10 @@ async fn settings_of_the_http_rules_apply_in_any_order() {
     let targeted = |layer: CacheLayer<Memory>| layer.targeted_by(["x-our-cache-control"]).unwrap();
     let with_no_vary_search = |layer: CacheLayer<Memory>| layer.no_vary_search(true);
     for stand in [
-        Stand::shared(says()).with(|layer| with_no_vary_search(targeted(layer.http_rules()))),
-        Stand::shared(says()).with(|layer| with_no_vary_search(targeted(layer)).http_rules()),
-        Stand::shared(says()).with(|layer| targeted(with_no_vary_search(layer)).http_rules()),
-        Stand::shared(says()).with(|layer| targeted(with_no_vary_search(layer).http_rules())),
+        Stand::shared(origin()).with(|layer| with_no_vary_search(targeted(layer.http_rules()))),
+        Stand::shared(origin()).with(|layer| with_no_vary_search(targeted(layer)).http_rules()),
+        Stand::shared(origin()).with(|layer| targeted(with_no_vary_search(layer)).http_rules()),
+        Stand::shared(origin()).with(|layer| targeted(with_no_vary_search(layer).http_rules())),
     ] {
         let path = "/cache-control:no-store/x-our-cache-control:max-age=60";
         assert!(is_reused(&stand, get(path), get(path)).await, "the targeted field applies");
@@ -346,11 +346,11 @@ async fn response_to_a_cookie_without_cache_control_is_not_shared() {
 }
 
 #[tokio::test]
-async fn no_setting_hands_one_users_answer_to_another() {
+async fn no_setting_gives_one_users_response_to_another() {
     let path = "/cache-control:max-age=60";
     for stand in [
-        Stand::shared(says()).with(|layer| layer.http_rules().store_credentialed(true)),
-        Stand::shared(says()).with(|layer| layer.store_credentialed(true).http_rules()),
+        Stand::shared(origin()).with(|layer| layer.http_rules().store_credentialed(true)),
+        Stand::shared(origin()).with(|layer| layer.store_credentialed(true).http_rules()),
     ] {
         let alice = get(path).header("authorization", "alice");
         assert!(!is_reused(&stand, alice, get(path).header("authorization", "bob")).await);
@@ -361,7 +361,7 @@ async fn no_setting_hands_one_users_answer_to_another() {
 /// The response is for this user alone. So the request neither follows another nor is followed.
 #[tokio::test]
 async fn requests_with_credentials_do_not_wait_for_each_other() {
-    let (inner, gate) = says().gated();
+    let (inner, gate) = origin().gated();
     let stand = Stand::shared(inner).with(CacheLayer::http_rules);
     let path = "/cache-control:private";
     let ask = |who: &'static str| stand.ask(get(path).header("authorization", who));

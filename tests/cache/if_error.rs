@@ -26,8 +26,7 @@ const STALE: Outcome = Outcome::Stale(Stale::IfError);
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
 /// A cache with an expired response to `GET /`. Responses are fresh for ten seconds, and may be
-/// served stale for five more. The origin answers its first call by itself, and later calls by
-/// `answer`.
+/// served stale for five more. The origin's first response is `old`. Later calls get `answer`.
 async fn expired(
     answer: impl Fn(usize) -> Result<Response<TestBody>, Broken> + Send + Sync + 'static,
 ) -> Stand {

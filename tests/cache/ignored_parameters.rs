@@ -95,7 +95,7 @@ async fn redirect_with_an_ignored_parameter_is_not_shared_in_flight() {
 }
 
 #[tokio::test]
-async fn a_304_with_an_ignored_parameter_does_not_write_it_to_the_stored_response() {
+async fn ignored_parameter_in_a_304_is_not_written_to_the_stored_response() {
     let inner = Double::new(|request, call| {
         let response = tagged(&request, "\"1\"", "text");
         match call {

@@ -279,7 +279,7 @@ async fn a_request_body_over_the_limit_streams_through_unchanged() {
 }
 
 #[tokio::test]
-async fn a_request_body_that_breaks_off_reaches_the_inner_service_with_its_error() {
+async fn broken_request_body_reaches_the_inner_service_with_its_error() {
     for limit in [2, 100] {
         let stand = posting().with(|layer| layer.max_request_body(limit));
         let broken = Some(Err(Broken("the caller went away").into()));

@@ -72,7 +72,7 @@ async fn follower_takes_over_when_the_leader_is_cancelled() {
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
 
-/// Each follower waits in a task of its own. So it is the cancelled leader that wakes one of them.
+/// Each follower waits in a task of its own. The end of the leader wakes one of them.
 #[tokio::test(start_paused = true)]
 async fn sleeping_follower_is_woken_when_the_leader_is_cancelled() {
     let gate = Gate::closed();

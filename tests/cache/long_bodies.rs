@@ -15,7 +15,7 @@ use crate::{
 
 /// A stand whose first response has this header line, and a body that the sender feeds. The other
 /// responses are the number of their call.
-fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
+fn stand_with_fed_body(name: &'static str, value: &'static str) -> (Sender, Stand) {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
     let inner = Double::new(move |_, call| match body.lock().unwrap().take() {
@@ -25,7 +25,7 @@ fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
     (sender, Stand::new(inner))
 }
 
-/// All other readers have read it long before.
+/// The other readers have read the start long before.
 #[tokio::test]
 async fn late_follower_reads_along_while_the_start_is_still_held() {
     let (senders, inner) = fed(1);
@@ -45,7 +45,7 @@ async fn late_follower_reads_along_while_the_start_is_still_held() {
 
 #[tokio::test]
 async fn event_stream_passes_at_once_and_nobody_waits_for_it() {
-    let (sender, stand) = one("content-type", "text/event-stream");
+    let (sender, stand) = stand_with_fed_body("content-type", "text/event-stream");
     let listener = call(&stand).await;
     assert_eq!(stored(&listener), Stored::No(Refusal::EventStream));
     let mut body = listener.into_body();
@@ -80,7 +80,7 @@ async fn endless_response_of_another_type_passes_at_once() {
 
 #[tokio::test]
 async fn late_follower_waits_for_the_entry_if_the_length_is_known() {
-    let (sender, stand) = one("content-length", "600000");
+    let (sender, stand) = stand_with_fed_body("content-length", "600000");
     let mut leader = bodies(&stand, 1).await.remove(0);
     for n in 0..5 {
         sender.send(vec![n; 100_000]);
@@ -101,7 +101,7 @@ async fn late_follower_waits_for_the_entry_if_the_length_is_known() {
 
 #[tokio::test]
 async fn late_follower_makes_its_own_call_if_the_body_fails() {
-    let (sender, stand) = one("content-length", "600000");
+    let (sender, stand) = stand_with_fed_body("content-length", "600000");
     let mut leader = bodies(&stand, 1).await.remove(0);
     for n in 0..5 {
         sender.send(vec![n; 100_000]);

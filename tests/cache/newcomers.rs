@@ -159,8 +159,7 @@ async fn request_after_a_removal_does_not_get_a_refresh_begun_before_it() {
 
 // ===== Removals by a filter =====
 
-/// Of a call without a response, only the URL is known. Its response can be neither expired nor
-/// old.
+/// Only the URL is known of a call without a response. Its response can be neither expired nor old.
 #[tokio::test]
 async fn filter_removes_responses_in_flight_that_may_match() {
     let secs = Duration::from_secs;
@@ -184,7 +183,7 @@ async fn filter_removes_responses_in_flight_that_may_match() {
     }
 }
 
-/// Of a call whose response has arrived, the head is known.
+/// The head is known once the response has arrived.
 #[tokio::test]
 async fn filter_removes_a_response_being_stored_if_it_matches() {
     for (filter, is_removed) in [

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Answers each call with its number and query, fresh for a minute. `No-Vary-Search` is `rule`, or
 /// what the request has in `x-rule`. The response does not depend on the query otherwise.
-fn says(rule: &'static str) -> Double {
+fn origin(rule: &'static str) -> Double {
     Double::new(move |request, call| {
         let query = request.uri().query().unwrap_or_default();
         let mut response = ok(format!("{call} {query}"));
@@ -38,11 +38,11 @@ fn with_no_vary_search<B>(layer: CacheLayer<B>) -> CacheLayer<B> {
 }
 
 fn private(rule: &'static str) -> Stand {
-    Stand::new(says(rule)).with(with_no_vary_search)
+    Stand::new(origin(rule)).with(with_no_vary_search)
 }
 
 fn shared(rule: &'static str) -> Stand {
-    Stand::shared(says(rule)).with(with_no_vary_search)
+    Stand::shared(origin(rule)).with(with_no_vary_search)
 }
 
 /// Servers drop parameters beyond a limit. Many parameters that do not matter could reach that
@@ -97,9 +97,9 @@ async fn queries_that_differ_in_ignored_ways_share_a_response() {
 async fn field_is_ignored_unless_it_is_enabled() {
     let off = |layer: CacheLayer<Memory>| layer.no_vary_search(true).no_vary_search(false);
     for stand in [
-        Stand::new(says("except=()")),
-        Stand::new(says("except=()")).with(CacheLayer::http_rules),
-        Stand::new(says("except=()")).with(off),
+        Stand::new(origin("except=()")),
+        Stand::new(origin("except=()")).with(CacheLayer::http_rules),
+        Stand::new(origin("except=()")).with(off),
     ] {
         stand.get("/?a").await;
         assert!(!stand.get("/?b").await.is_from_store());
@@ -180,7 +180,7 @@ async fn removed_response_answers_no_other_url() {
 #[tokio::test]
 async fn failed_removal_for_one_url_is_done_for_the_others() {
     let store = Faulty::new(Memory::default());
-    let stand = Stand::over(store.clone(), says("params=(\"utm\")")).with(with_no_vary_search);
+    let stand = Stand::over(store.clone(), origin("params=(\"utm\")")).with(with_no_vary_search);
     stand.get("/?id=1&utm=1").await;
     store.fail(Op::Remove, ErrorKind::Unavailable);
     let request = get("/?id=1&utm=9").body(()).unwrap();
@@ -238,7 +238,7 @@ async fn response_given_the_field_by_a_304_is_removed_by_any_url_it_answers() {
 #[tokio::test]
 async fn annotations_are_not_responses() {
     let store = Memory::default();
-    let stand = Stand::over(store.clone(), says("except=()")).with(with_no_vary_search);
+    let stand = Stand::over(store.clone(), origin("except=()")).with(with_no_vary_search);
     assert_eq!(stand.get("/?a").await.stored(), Stored::Yes);
     let mut listed = std::pin::pin!(stand.layer.entries().stream());
     let mut urls = Vec::new();
@@ -246,7 +246,7 @@ async fn annotations_are_not_responses() {
         urls.push(entry.unwrap().url);
     }
     assert_eq!(urls, [url("/?a")]);
-    let other = Stand::over(store, says("")).with(with_no_vary_search);
+    let other = Stand::over(store, origin("")).with(with_no_vary_search);
     other.clock.advance(Duration::ZERO);
     assert!(other.get("/?b").await.is_from_store());
     stand.layer.entries().clear().await.unwrap();
@@ -259,7 +259,7 @@ async fn annotations_are_not_responses() {
 async fn failed_annotations_leave_the_response_stored() {
     let stored_if_it_fails_from = async |n| {
         let store = Faulty::new(Memory::default());
-        let stand = Stand::over(store.clone(), says("except=()")).with(with_no_vary_search);
+        let stand = Stand::over(store.clone(), origin("except=()")).with(with_no_vary_search);
         store.fail_from(n, ErrorKind::Unavailable);
         let stored = stand.get("/?a").await.stored();
         let operations = store.operations();

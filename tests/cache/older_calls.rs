@@ -185,7 +185,8 @@ async fn older_call_does_not_overwrite_what_a_later_304_freshened() {
     assert!(reply.is_from_store() && reply.text() == "1");
 }
 
-/// A response that varies by fewer headers must not hide those that vary by more.
+/// The older response varies by another header. It must not hide the variants that later calls have
+/// stored.
 #[tokio::test]
 async fn older_call_does_not_take_names_from_the_variance_record() {
     let gate = Gate::closed();

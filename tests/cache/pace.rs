@@ -37,7 +37,7 @@ async fn end_of_a_body_is_returned_after_the_entry_is_stored() {
 }
 
 #[tokio::test]
-async fn slow_store_holds_the_caller_back_before_memory_fills() {
+async fn slow_store_bounds_memory_by_holding_the_caller_back_and_loses_no_byte() {
     const CHUNK: usize = 32 * 1024;
     const CHUNKS: usize = 64;
     /// The most bytes that may be in flight between origin and store: the replay buffer, and a

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The response of an origin whose response changes with the call `new`. It has a `Vary` if it
-/// `varies`.
+/// The response of an origin whose response changes with the call `new`. It has a `Vary` if
+/// `varies` is set.
 fn changing(
     request: &Request<Bytes>,
     (call, new): (usize, usize),

@@ -369,7 +369,7 @@ async fn no_part_is_stored_without_the_http_rules() {
     assert_eq!(stand.len().await, 0);
 }
 
-/// The parts of a multipart body are not described by the head.
+/// The head of a multipart response does not describe its parts.
 #[tokio::test]
 async fn multipart_response_is_not_stored_as_one_part() {
     let stand = stand(Double::new(|_, _| {
