@@ -1,4 +1,4 @@
-//! All request headers in the key.
+//! The setting `key_all_headers`: all request headers are part of the key.
 
 use http::{Method, Request, request};
 
@@ -31,7 +31,7 @@ async fn any_header_separates_requests() {
 }
 
 #[tokio::test]
-async fn headers_of_the_connection_and_of_how_to_answer_do_not() {
+async fn headers_of_connection_caching_and_tracing_do_not_separate_requests() {
     let stand = stand(Double::counting());
     stand.get("/").await;
     for (name, value) in [
@@ -53,7 +53,7 @@ async fn headers_of_the_connection_and_of_how_to_answer_do_not() {
 }
 
 #[tokio::test]
-async fn ignored_headers_stay_out_whatever_the_case_of_their_names() {
+async fn ignored_headers_are_named_in_any_case_and_left_out_of_the_key() {
     let stand = stand(Double::counting())
         .with(|layer| layer.add_ignored_headers(["X-REQUEST-ID", "Authorization"]).unwrap());
     let of = |id: &str| get("/").header("x-request-id", id).header("AUTHORIZATION", id);
@@ -62,7 +62,7 @@ async fn ignored_headers_stay_out_whatever_the_case_of_their_names() {
     assert!(!stand.ask(of("1").header("cookie", "a=1")).await.is_from_store());
 }
 
-/// A client must not be able to take a field out of the key that the origin uses.
+/// A client must not be able to take a field that the origin uses out of the key.
 #[tokio::test]
 async fn a_header_that_connection_names_separates_requests() {
     let inner = Double::new(|request, _| {
@@ -78,7 +78,7 @@ async fn a_header_that_connection_names_separates_requests() {
 }
 
 #[tokio::test]
-async fn conditions_and_ranges_find_the_response_of_the_request_without_them() {
+async fn conditional_and_range_requests_find_the_stored_whole_response() {
     let stand = stand(Double::new(|request, _| tagged(&request, "\"1\"", "0123456789")));
     let of = || get("/").header("accept", "a");
     stand.ask(of()).await;
@@ -118,7 +118,7 @@ async fn vary_by_a_header_of_the_key_makes_no_variants() {
 }
 
 #[tokio::test]
-async fn a_removal_by_url_removes_the_responses_to_all_headers() {
+async fn removal_by_url_removes_the_responses_for_all_headers() {
     let stand = stand(Double::counting()).with(|l| l.methods([Method::GET, Method::POST]).unwrap());
     for agent in ["a", "b"] {
         stand.ask(get("/").header("user-agent", agent)).await;
@@ -135,7 +135,7 @@ async fn a_removal_by_url_removes_the_responses_to_all_headers() {
 }
 
 #[tokio::test]
-async fn an_unsafe_request_removes_the_responses_to_all_headers() {
+async fn unsafe_request_removes_the_responses_for_all_headers() {
     let stand = stand(Double::counting());
     stand.ask(get("/").header("user-agent", "a")).await;
     stand.ask(get("/").header("user-agent", "b")).await;
@@ -144,7 +144,7 @@ async fn an_unsafe_request_removes_the_responses_to_all_headers() {
 }
 
 #[tokio::test]
-async fn the_key_is_that_of_a_layer_that_names_the_headers() {
+async fn key_equals_that_of_a_layer_that_names_the_same_headers() {
     let all = stand(Double::counting());
     all.ask(get("/").header("accept", "a").header("user-agent", "b")).await;
     let named = all.clone_with(|layer| {
@@ -155,7 +155,7 @@ async fn the_key_is_that_of_a_layer_that_names_the_headers() {
 }
 
 #[tokio::test]
-async fn in_a_shared_cache_under_the_http_rules_credentials_are_part_of_the_key() {
+async fn shared_cache_under_the_http_rules_keys_by_credentials() {
     let inner =
         Double::new(|_, call| line(ok(call.to_string()), "cache-control", "public, max-age=60"));
     let stand = Stand::shared(inner).with(|layer| layer.http_rules().key_all_headers(true));

@@ -1,6 +1,8 @@
-//! Whichever operation of the store fails: every request is answered, rightly, and nothing wrong is served afterwards.
+//! Each operation of the store fails in turn. Every request is answered correctly, and nothing
+//! wrong is served afterwards.
 //!
-//! A day of a cache is lived again and again, with another operation failing each time, until it no longer has so many.
+//! A workload is run repeatedly, and another operation of the store fails in each run. The runs end
+//! when a workload has fewer operations than that.
 
 use std::{
     sync::{
@@ -22,7 +24,7 @@ use crate::support::{Double, Faulty, Reply, Stand, channel, get, head, line, ok,
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the origin says now: the revision of everything it has.
+/// The revision of everything that the origin has.
 #[derive(Clone, Default)]
 pub(crate) struct Revision(Arc<AtomicUsize>);
 
@@ -50,7 +52,7 @@ fn origin(revision: &Revision) -> Double {
         }
         match path {
             "/large" => {
-                // In chunks, and of no length that is known before.
+                // In chunks, without a length that is known in advance.
                 let (sender, body) = channel();
                 for chunk in large(now).as_bytes().chunks(64 << 10) {
                     sender.send(String::from_utf8_lossy(chunk).into_owned());
@@ -68,16 +70,17 @@ fn origin(revision: &Revision) -> Double {
     })
 }
 
-/// One life of a cache, and what of it was wrong.
-struct Day<'a, B> {
+/// One run of the workload. It checks each answer.
+struct Run<'a, B> {
     stand: &'a Stand<B>,
     revision: &'a Revision,
-    /// Whether something may fail.
+    /// Whether operations of the store may fail.
     is_faulty: bool,
 }
 
-impl<B: Store> Day<'_, B> {
-    /// Asks, and holds the answer against each `expected` one. A stored body may break off, and is never short then.
+impl<B: Store> Run<'_, B> {
+    /// Sends the request, and checks that the answer is one of `expected`. A stored body may break
+    /// off with an error of the store. A body without an error is complete.
     async fn ask(&self, request: request::Builder, expected: &[String]) -> Reply {
         let reply = self.stand.ask(request).await;
         let is_right = |expected: &&String| match &reply.error {
@@ -96,7 +99,7 @@ impl<B: Store> Day<'_, B> {
         reply
     }
 
-    /// What the origin says now.
+    /// Requests `path`, and expects what the origin has now.
     async fn now(&self, path: &str) -> Reply {
         let now = self.revision.now();
         let text = if path == "/large" { large(now) } else { format!("{path} {now}") };
@@ -108,8 +111,8 @@ impl<B: Store> Day<'_, B> {
         self.ask(get("/vary").header("x-a", value), &[text]).await;
     }
 
-    async fn live(&self) {
-        // All that is stored has expired, and is not what the origin says any more.
+    async fn run(&self) {
+        // Everything that is stored is stale, and the origin's responses have changed.
         self.stand.clock.advance(2 * HOUR);
         self.revision.next();
         for path in ["/plain", "/large", "/tagged"] {
@@ -127,7 +130,7 @@ impl<B: Store> Day<'_, B> {
             self.is_faulty || one.is_from_store() != other.is_from_store() || !one.is_from_store()
         );
 
-        // Expired, and as it was; then expired, and not.
+        // The stored response expires unchanged. Then it expires again, and has changed.
         self.stand.clock.advance(2 * HOUR);
         self.now("/tagged").await;
         self.stand.clock.advance(2 * HOUR);
@@ -135,7 +138,7 @@ impl<B: Store> Day<'_, B> {
         self.now("/tagged").await;
         self.now("/tagged").await;
 
-        // Removed, which the handle says truly.
+        // The entry is removed. `Ok` means that it is gone.
         let text = |path: &str| format!("{path} {}", self.revision.now());
         self.now("/plain").await;
         let old = text("/plain");
@@ -154,7 +157,7 @@ impl<B: Store> Day<'_, B> {
         if self.stand.layer.stats().store_errors == errors {
             self.now("/plain").await;
         }
-        // A store that hangs hangs this, which no request waits for.
+        // A store that hangs makes this call hang. No request waits for it.
         let cleared = self.stand.layer.entries();
         let cleared = tokio::time::timeout(HOUR, cleared.clear()).await;
         let is_cleared = matches!(cleared, Ok(Ok(())));
@@ -175,26 +178,26 @@ pub(crate) enum Way {
     HangFrom,
 }
 
-/// What a cache lives through, over a store that may fail.
-pub(crate) trait Life<B> {
-    /// A cache over `store`, in front of an origin that says what `revision` does.
+/// A sequence of requests to a cache over a store that may fail.
+pub(crate) trait Workload<B> {
+    /// A cache over `store`, in front of an origin with this `revision`.
     fn stand(store: B, revision: &Revision) -> Stand<B>;
 
-    /// Lives once; whether something may fail meanwhile is said.
-    async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool);
+    /// Runs the workload once. `is_faulty` says whether operations of the store may fail.
+    async fn run(stand: &Stand<B>, revision: &Revision, is_faulty: bool);
 }
 
-/// By time alone.
+/// Responses expire after a set time, without the HTTP rules.
 struct ByTime;
 
-impl<B: Store> Life<B> for ByTime {
+impl<B: Store> Workload<B> for ByTime {
     fn stand(store: B, revision: &Revision) -> Stand<B> {
         let stand = Stand::over(store, origin(revision));
         stand.with(|layer| layer.expire_after(HOUR).keep_expired(24 * HOUR))
     }
 
-    async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {
-        Day { stand, revision, is_faulty }.live().await;
+    async fn run(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {
+        Run { stand, revision, is_faulty }.run().await;
     }
 }
 
@@ -205,8 +208,8 @@ async fn every_fault<B: Store, X: Store>(
     every_fault_of::<ByTime, _, _>(make, faults).await;
 }
 
-/// Lives with each operation of `make`'s second failing in turn.
-pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
+/// Runs the workload with each operation of `make`'s second store failing in turn.
+pub(crate) async fn every_fault_of<L: Workload<B>, B: Store, X: Store>(
     make: impl Fn() -> (B, Faulty<X>),
     faults: &[(Way, ErrorKind)],
 ) {
@@ -214,7 +217,7 @@ pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
         let mut nth = 1;
         loop {
             let (store, faulty) = make();
-            // Sometimes an operation takes a while.
+            // In some runs, each operation is pending once or twice before it begins.
             faulty.wait(pending % 3);
             let revision = Revision::default();
             let stand = L::stand(store, &revision);
@@ -225,21 +228,21 @@ pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
                 Way::Hang => faulty.hang_nth(nth),
                 Way::HangFrom => faulty.hang_from(nth),
             }
-            L::live(&stand, &revision, true).await;
+            L::run(&stand, &revision, true).await;
             let is_over = faulty.operations() < nth;
             faulty.heal();
             if matches!(way, Way::Hang | Way::HangFrom) {
-                // The time for which it is spared.
+                // After a timeout, the store is spared for as long as the limit.
                 tokio::time::sleep(LIMIT).await;
             }
-            L::live(&stand, &revision, false).await;
+            L::run(&stand, &revision, false).await;
             assert_eq!(stand.layer.stats().in_flight, 0, "{way:?} {kind:?} at {nth}");
             if is_over {
                 break;
             }
             nth += 1;
         }
-        assert!(nth > 30, "a day with more than {nth} operations");
+        assert!(nth > 30, "the workload has only {nth} operations");
     }
 }
 
@@ -252,10 +255,10 @@ pub(crate) const ALL: [(Way, ErrorKind); 6] = [
     (Way::Lose, ErrorKind::Unavailable),
 ];
 
-/// Of a store that is waited for so long.
+/// The time limit of the store.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What the cache sees as failures; in virtual time.
+/// These are run in virtual time, over a store with a time limit, which turns a hang into an error.
 pub(crate) const HANGS: [(Way, ErrorKind); 2] =
     [(Way::Hang, ErrorKind::Unavailable), (Way::HangFrom, ErrorKind::Unavailable)];
 
@@ -265,7 +268,7 @@ pub(crate) fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
 }
 
 #[tokio::test]
-async fn of_a_store_in_memory() {
+async fn every_fault_of_memory_is_survived() {
     every_fault(|| around(Memory::default()), &ALL).await;
 }
 
@@ -275,25 +278,25 @@ pub(crate) fn limited<S: Store>(store: S) -> (store::Timeout<Faulty<S>>, Faulty<
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_store_that_is_waited_for_so_long() {
+async fn every_fault_and_hang_of_a_store_with_a_time_limit_is_survived() {
     every_fault(|| limited(Memory::default()), &ALL).await;
     every_fault(|| limited(Memory::default()), &HANGS).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test]
-async fn of_a_store_in_a_file() {
+async fn every_fault_of_redb_is_survived() {
     let redb = || larder::store::Redb::temporary().unwrap();
     every_fault(|| around(redb()), &[ALL[0], ALL[4], ALL[5]]).await;
 }
 
 #[tokio::test]
-async fn of_tiers() {
+async fn every_fault_of_both_tiers_is_survived() {
     every_fault(|| around(Tiered::new(Memory::default(), Memory::default())), &ALL).await;
 }
 
 #[tokio::test]
-async fn of_the_near_tier() {
+async fn every_fault_of_the_near_tier_is_survived() {
     let tiers = || {
         let (near, faulty) = around(Memory::default());
         (Tiered::new(near, Memory::default()), faulty)
@@ -302,7 +305,7 @@ async fn of_the_near_tier() {
 }
 
 #[tokio::test]
-async fn of_the_far_tier() {
+async fn every_fault_of_the_far_tier_is_survived() {
     let tiers = || {
         let (far, faulty) = around(Memory::default());
         (Tiered::new(Memory::default(), far), faulty)
@@ -310,9 +313,9 @@ async fn of_the_far_tier() {
     every_fault(tiers, &ALL).await;
 }
 
-/// Where hardly anything fits into the near tier, and it is asked for hardly anything.
+/// Hardly anything fits into the near tier, and `near_ttl` is zero, so it is hardly used.
 #[tokio::test]
-async fn of_the_far_tier_behind_a_near_one_of_little_use() {
+async fn every_fault_of_the_far_tier_behind_a_tiny_near_one_is_survived() {
     let tiers = || {
         let (far, faulty) = around(Memory::default());
         (Tiered::new(Memory::new(20_000), far).near_ttl(Duration::ZERO), faulty)
@@ -322,7 +325,7 @@ async fn of_the_far_tier_behind_a_near_one_of_little_use() {
 
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn of_a_store_that_compresses() {
+async fn every_fault_under_compression_is_survived() {
     let compressed = || {
         let (inner, faulty) = around(Memory::default());
         (store::Compressed::new(inner), faulty)

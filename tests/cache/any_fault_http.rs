@@ -1,5 +1,6 @@
-//! Whichever operation of the store fails under the HTTP rules, with parts that are put together, variants, and
-//! what other methods say of what is stored: every request is answered rightly, and nothing stale or mixed is served.
+//! Each operation of the store fails in turn, under the HTTP rules. The workload combines parts,
+//! and has variants, `HEAD` and `POST`. Every request is answered correctly, and nothing stale or
+//! mixed is served.
 
 use std::time::Duration;
 
@@ -12,19 +13,19 @@ use larder::{
 };
 
 use crate::{
-    any_fault::{ALL, Life, Revision, around, every_fault_of},
+    any_fault::{ALL, Revision, Workload, around, every_fault_of},
     support::{Double, Reply, Stand, TestBody, get, head, line, ok, tagged, url},
 };
 
-/// Longer than what comes is fresh.
+/// Longer than the responses are fresh.
 const LATER: Duration = Duration::from_secs(120);
 
-/// A text of 30 bytes, of which every five name their revision and their place.
+/// A text of 30 bytes. Each group of five names its revision and its place.
 fn text(revision: usize) -> String {
     (0..6).map(|place| format!("{revision:03}{place};")).collect()
 }
 
-/// The first two of these ask for one and the same.
+/// What this `Accept-Language` selects. `en-GB` and `en-US` select the same text.
 fn vary(value: &str, revision: usize) -> String {
     let of = if value == "de" { "other" } else { "one" };
     format!("{of} {revision}")
@@ -41,7 +42,7 @@ fn origin(revision: &Revision) -> Double {
                 let text = vary(&language, now);
                 let asked = request.headers().get("if-none-match");
                 let tag = format!("\"{text}\"");
-                // A cache that has several names them all.
+                // A cache that has several variants names all their tags.
                 let is_known = asked.is_some_and(|it| it.to_str().unwrap().contains(&tag));
                 let response = if is_known { crate::support::not_modified() } else { ok(text) };
                 let response = line(response, "content-language", &language[..2]);
@@ -70,45 +71,46 @@ fn parts(request: &Request<Bytes>, now: usize) -> Response<TestBody> {
     response
 }
 
-/// By the HTTP rules.
+/// Responses are stored and reused by the HTTP rules.
 struct ByRules;
 
-impl<B: Store> Life<B> for ByRules {
+impl<B: Store> Workload<B> for ByRules {
     fn stand(store: B, revision: &Revision) -> Stand<B> {
         Stand::over(store, origin(revision))
             .with(|layer| layer.http_rules().reuse_post_for_get(true))
     }
 
-    async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {
-        let day = Day { stand, revision, is_faulty };
-        day.parts().await;
-        day.variants().await;
-        day.heads().await;
-        day.posts().await;
+    async fn run(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {
+        let run = Run { stand, revision, is_faulty };
+        run.parts().await;
+        run.variants().await;
+        run.heads().await;
+        run.posts().await;
     }
 }
 
-/// One life of a cache.
-struct Day<'a, B> {
+/// One run of the workload.
+struct Run<'a, B> {
     stand: &'a Stand<B>,
     revision: &'a Revision,
-    /// Whether something may fail.
+    /// Whether operations of the store may fail.
     is_faulty: bool,
 }
 
-impl<B: Store> Day<'_, B> {
-    /// All that is stored has expired, and is as it was.
+impl<B: Store> Run<'_, B> {
+    /// Lets everything that is stored expire. The origin's responses stay the same.
     fn expire(&self) {
         self.stand.clock.advance(LATER);
     }
 
-    /// All that is stored has expired, and is not what the origin says any more.
+    /// Lets everything that is stored expire, and changes the origin's responses.
     fn change(&self) {
         self.expire();
         self.revision.next();
     }
 
-    /// Asks, and holds the answer against each `expected` one. A stored body may break off, and is never short then.
+    /// Sends the request, and checks that the answer is one of `expected`. A stored body may break
+    /// off with an error of the store. A body without an error is complete.
     async fn ask(&self, request: request::Builder, expected: &[String]) -> Reply {
         let reply = self.stand.ask(request).await;
         let is_right = |expected: &String| match &reply.error {
@@ -151,14 +153,14 @@ impl<B: Store> Day<'_, B> {
                 self.part(*first, *last).await;
             }
             let whole = self.whole().await;
-            assert!(self.is_faulty || whole.is_from_store(), "they are all of it");
+            assert!(self.is_faulty || whole.is_from_store(), "the parts make up the whole");
             self.part(3, 26).await;
         }
         self.expire();
         let whole = self.whole().await;
         assert!(self.is_faulty || whole.outcome() == Outcome::Revalidated, "{whole:?}");
 
-        // Some of one response, and the rest of another.
+        // Two parts of different responses are not combined.
         self.change();
         self.part(0, 14).await;
         self.change();
@@ -175,7 +177,7 @@ impl<B: Store> Day<'_, B> {
 
     async fn variants(&self) {
         self.change();
-        // One that nobody has asked for on another day.
+        // A page that no other run has requested.
         let page = self.revision.now();
         self.variant(page, "en-GB").await;
         let other = self.variant(page, "en-US").await;
@@ -213,7 +215,8 @@ impl<B: Store> Day<'_, B> {
         self.part(10, 19).await;
     }
 
-    /// What a `POST` has made stale is served no more, save where the store said that it could not be removed.
+    /// A response that a `POST` invalidates is not served again, unless the store reported an error
+    /// when the response was removed.
     async fn posts(&self) {
         let now = |path| format!("{path} {}", self.revision.now());
         self.change();
@@ -222,12 +225,12 @@ impl<B: Store> Day<'_, B> {
         self.revision.next();
         let errors = self.stand.layer.stats().store_errors;
         self.ask(Request::post(url("/page")), &[now("/page")]).await;
-        let is_told = self.stand.layer.stats().store_errors != errors;
-        assert!(self.is_faulty || !is_told);
+        let has_reported = self.stand.layer.stats().store_errors != errors;
+        assert!(self.is_faulty || !has_reported);
         let expected = [now("/page"), before];
-        self.ask(get("/page"), if is_told { &expected } else { &expected[..1] }).await;
+        self.ask(get("/page"), if has_reported { &expected } else { &expected[..1] }).await;
 
-        // What one says that a `GET` would bring.
+        // The `Content-Location` of this response says that a `GET` would bring the same.
         self.change();
         self.ask(Request::post(url("/posted")), &[now("/posted")]).await;
         let reply = self.ask(get("/posted"), &[now("/posted")]).await;
@@ -236,17 +239,17 @@ impl<B: Store> Day<'_, B> {
 }
 
 #[tokio::test]
-async fn of_a_store_that_cannot_be_reached() {
+async fn every_outage_of_the_store_is_survived() {
     every_fault_of::<ByRules, _, _>(|| around(Memory::default()), &[ALL[0], ALL[3]]).await;
 }
 
 #[tokio::test]
-async fn of_a_store_that_is_damaged_or_does_what_it_says_has_failed() {
+async fn every_corruption_and_lost_answer_of_the_store_is_survived() {
     every_fault_of::<ByRules, _, _>(|| around(Memory::default()), &[ALL[1], ALL[5]]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_store_that_hangs() {
+async fn every_hang_of_the_store_is_survived() {
     use crate::any_fault::{HANGS, limited};
     every_fault_of::<ByRules, _, _>(|| limited(Memory::default()), &HANGS).await;
 }

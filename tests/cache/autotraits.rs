@@ -1,4 +1,4 @@
-//! What the public types are, by themselves and around what they hold: checked when the tests are compiled.
+//! The auto traits and the derived traits of the public types. The compiler checks them.
 
 use std::{
     cell::Cell,
@@ -30,10 +30,10 @@ fn send<T: Send>() {}
 fn sync<T: Sync>() {}
 fn unpin<T: Unpin>() {}
 
-/// Sent, but looked at by one thread at a time only.
+/// A type that is `Send`, but not `Sync`.
 type OneThread = PhantomData<Cell<()>>;
 
-/// A service that is `Clone` and `Send`, as tower's boxes are, and no more.
+/// A service that is `Clone` and `Send` only, as tower's boxes are.
 #[derive(Clone)]
 struct Inner<T>(T);
 
@@ -57,7 +57,7 @@ fn handles_are_cheap_to_share() {
 }
 
 #[test]
-fn values_are_copied_compared_and_hashed() {
+fn values_are_copy_eq_and_hash() {
     value::<Key>();
     value::<Timestamp>();
     value::<Version>();
@@ -79,7 +79,7 @@ fn values_are_copied_compared_and_hashed() {
 }
 
 #[test]
-fn errors_are_errors_that_threads_can_pass_on() {
+fn errors_are_send_and_sync() {
     error::<store::Error>();
     error::<ConfigError>();
     error::<ParseKeyError>();
@@ -88,7 +88,7 @@ fn errors_are_errors_that_threads_can_pass_on() {
 }
 
 #[test]
-fn the_service_is_what_the_inner_service_is() {
+fn service_has_the_traits_of_the_inner_service() {
     plain::<Cache<(), Memory>>();
     clone::<Cache<Double, Memory>>();
     send::<Cache<Inner<OneThread>, Memory>>();
@@ -97,7 +97,7 @@ fn the_service_is_what_the_inner_service_is() {
 }
 
 #[test]
-fn bodies_are_what_the_bodies_inside_are() {
+fn bodies_have_the_traits_of_the_bodies_inside() {
     moved::<RequestBody<Full<Bytes>>>();
     clone::<RequestBody<Full<Bytes>>>();
     moved::<ResponseBody<Full<Bytes>>>();
@@ -110,7 +110,7 @@ fn bodies_are_what_the_bodies_inside_are() {
 }
 
 #[test]
-fn the_future_can_be_sent_and_needs_no_pinning() {
+fn response_future_is_send_and_unpin() {
     send::<ResponseFuture<Full<Bytes>, std::io::Error>>();
     send::<ResponseFuture<NotUnpin, std::io::Error>>();
     unpin::<ResponseFuture<NotUnpin, PhantomPinned>>();

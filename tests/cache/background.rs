@@ -1,4 +1,5 @@
-//! What runs in the background belongs to the layer: waited for, stopped with it, and nothing where nothing asks for it.
+//! Background tasks belong to the layer. `idle` waits for them, and they stop when the last handle
+//! to the layer is dropped. No task is spawned unless a background refresh needs it.
 
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Lets the tasks there are have their turns.
-async fn turns() {
+/// Lets the spawned tasks run.
+async fn run_tasks() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
-/// A cache whose entry for `GET /` has expired and is served for ever, and a gate before its refresh.
+/// A cache whose entry for `GET /` has expired and may be served stale without a limit. The gate
+/// holds back its refresh.
 async fn expired(inner: Double) -> (Stand, Gate) {
     let (inner, gate) = inner.gated();
     let stand = Stand::new(inner)
@@ -33,7 +35,7 @@ async fn expired(inner: Double) -> (Stand, Gate) {
     (stand, gate)
 }
 
-// ===== Waited for =====
+// ===== Idle =====
 
 #[tokio::test]
 async fn a_layer_without_tasks_is_idle() {
@@ -55,7 +57,7 @@ async fn idle_waits_for_every_refresh_of_every_clone() {
     }
     let mut idle = Box::pin(stand.layer.idle());
     for _ in 0..3 {
-        turns().await;
+        run_tasks().await;
         assert!((&mut idle).now_or_never().is_none());
         gate.open(1);
     }
@@ -67,7 +69,7 @@ async fn idle_waits_for_every_refresh_of_every_clone() {
 }
 
 #[tokio::test]
-async fn several_may_wait_and_a_failure_ends_their_wait_as_well() {
+async fn idle_ends_for_all_waiters_even_if_the_refresh_fails() {
     for fails in [false, true] {
         let (stand, gate) = expired(Double::fallible(move |_, call| match call {
             2 if fails => Err(Broken("down")),
@@ -84,10 +86,10 @@ async fn several_may_wait_and_a_failure_ends_their_wait_as_well() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_panics_does_not_keep_anybody_waiting() {
+async fn idle_ends_when_a_refresh_panics() {
     let (stand, gate) = expired(Double::new(|_, call| match call {
         1 => ok("x"),
-        _ => panic!("as the test wants it to"),
+        _ => panic!("on purpose"),
     }))
     .await;
     stand.get("/").await;
@@ -96,9 +98,9 @@ async fn a_refresh_that_panics_does_not_keep_anybody_waiting() {
     assert_eq!(tasks(), 0);
 }
 
-/// Only the caller's own body is the caller's to read.
+/// A caller reads only its own body. The task reads the body of the refresh.
 #[tokio::test]
-async fn a_caller_that_goes_away_stops_no_refresh() {
+async fn refresh_continues_when_its_caller_goes_away() {
     let (stand, gate) = expired(Double::counting()).await;
     drop(stand.call(get("/").body(empty()).unwrap()).await.unwrap());
     gate.open(1);
@@ -109,29 +111,29 @@ async fn a_caller_that_goes_away_stops_no_refresh() {
 // ===== Stopped =====
 
 #[tokio::test]
-async fn the_last_handle_that_is_dropped_stops_what_runs() {
+async fn dropping_the_last_handle_stops_the_tasks() {
     let (stand, _gate) = expired(Double::counting()).await;
     stand.get("/").await;
-    turns().await;
+    run_tasks().await;
     assert_eq!((stand.calls(), tasks()), (2, 1));
     let store = stand.layer.store().clone();
     let (service, entries) = (stand.service(), stand.layer.entries());
     let (clone, inner) = (stand.layer.clone().max_body(1), stand.inner.clone());
     drop(stand);
-    turns().await;
+    run_tasks().await;
     assert_eq!(tasks(), 1, "a clone, a service and a handle are left");
     drop(clone);
     drop(service);
-    turns().await;
+    run_tasks().await;
     assert_eq!(tasks(), 1, "a handle is left");
     drop(entries);
-    turns().await;
+    run_tasks().await;
     assert_eq!((tasks(), inner.calls()), (0, 2));
     assert_eq!(larder::store::Store::len(&store).await.unwrap(), 1, "what is stored stays");
 }
 
 #[tokio::test]
-async fn each_kind_of_handle_keeps_it_running() {
+async fn each_kind_of_handle_keeps_the_tasks_running() {
     for kind in ["layer", "clone", "service", "entries"] {
         let (stand, gate) = expired(Double::counting()).await;
         stand.get("/").await;
@@ -142,10 +144,10 @@ async fn each_kind_of_handle_keeps_it_running() {
             "service" => Box::new(stand.service()),
             _ => Box::new(stand.layer.entries()),
         };
-        turns().await;
+        run_tasks().await;
         assert_eq!(tasks(), 1, "{kind}");
         gate.open(1);
-        turns().await;
+        run_tasks().await;
         assert_eq!(tasks(), 0, "{kind}");
         let other = Stand::over(store, Double::counting());
         assert_eq!(other.get("/").await.text(), "2", "{kind}: it was stored");
@@ -154,7 +156,7 @@ async fn each_kind_of_handle_keeps_it_running() {
 }
 
 #[tokio::test]
-async fn what_is_stopped_midway_drops_its_call_and_stores_nothing() {
+async fn stopped_refresh_drops_its_call_and_stores_nothing() {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (stand, gate) = expired(Double::new(move |_, call| match call {
@@ -165,18 +167,18 @@ async fn what_is_stopped_midway_drops_its_call_and_stores_nothing() {
     stand.get("/").await;
     gate.open(1);
     sender.send("half");
-    turns().await;
+    run_tasks().await;
     assert!(!sender.is_closed());
     let store = stand.layer.store().clone();
     drop(stand);
-    turns().await;
+    run_tasks().await;
     assert!(sender.is_closed());
     let other = Stand::over(store, Double::counting());
     let only = with(CacheOptions::new().only_if_cached(true).stale_if_error(StaleLimit::Unlimited));
     assert_eq!(other.ask(only).await.text(), "old");
 }
 
-/// A runtime that ends takes the tasks with it; the layer does not mind, and works in the next.
+/// The tasks end with their runtime. The layer still works in another one.
 #[test]
 fn a_layer_outlives_its_runtime() {
     let runtime =
@@ -199,10 +201,10 @@ fn a_layer_outlives_its_runtime() {
     });
 }
 
-// ===== Nothing =====
+// ===== No task =====
 
 #[tokio::test]
-async fn nothing_is_spawned_where_nothing_asks_for_it() {
+async fn nothing_is_spawned_without_background_refresh() {
     let (inner, gate) = Double::fallible(|request, call| match request.uri().path() {
         "/down" if call > 4 => Err(Broken("down")),
         _ => Ok(tagged(&request, "\"a\"", "whole")),
@@ -232,9 +234,9 @@ async fn nothing_is_spawned_where_nothing_asks_for_it() {
     assert_eq!((tasks(), stand.layer.stats().refreshes), (0, 0));
 }
 
-/// Nor where what is stored is fresh, or too old.
+/// No task is spawned for a response that is fresh, or too stale to be served.
 #[tokio::test]
-async fn one_task_runs_for_what_is_stale_and_none_for_the_rest() {
+async fn one_task_runs_for_a_stale_response_and_none_for_others() {
     let (stand, gate) = expired(Double::counting()).await;
     let stand = stand.with(|layer| layer.stale_while_revalidate(SECOND * 5));
     for _ in 0..10 {

@@ -1,4 +1,5 @@
-//! What the cache has no part in goes through as it came, both ways, piece by piece.
+//! Requests that bypass the cache, and their responses. They pass through unchanged and chunk by
+//! chunk.
 
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ async fn a_request_body_streams_to_the_origin_and_a_response_body_back() {
     let request = Request::post(origin.url("/")).body(body).unwrap();
     upload.send("first");
     let response = layer().layer(client()).oneshot(request).await.unwrap();
-    // The origin has the first chunk, and its response has begun, while the request is not yet whole.
+    // The origin has the first chunk and has begun its response. The request is not complete yet.
     assert_eq!(arrived.recv().await.unwrap(), "first");
     let mut body = response.into_body();
     reply.send("one");
@@ -62,7 +63,7 @@ async fn a_request_body_streams_to_the_origin_and_a_response_body_back() {
     assert_eq!(chunk(&mut body).await, None);
 }
 
-/// Each kind of request that goes past the cache, its first chunk seen before the last is sent.
+/// Every kind of bypassed request: the origin receives the first chunk before the last is sent.
 #[tokio::test]
 async fn no_bypassed_request_is_buffered() {
     let (seen, mut arrived) = mpsc::unbounded_channel();
@@ -127,9 +128,9 @@ async fn lengths_trailers_and_errors_pass_both_ways() {
     assert_eq!(reply.error.unwrap().downcast_ref(), Some(&Broken("cut")));
 }
 
-/// A request whose length is known is sent with it, buffered for the key or not.
+/// A request of known length is sent with its length, whether or not it is buffered for the key.
 #[tokio::test]
-async fn the_origin_is_told_the_length_of_a_request() {
+async fn request_reaches_the_origin_with_its_length() {
     let origin = Origin::new(async |request: Request<_>, _| {
         let header = |name| request.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
         let length = header("content-length").unwrap_or_default();
@@ -148,9 +149,9 @@ async fn the_origin_is_told_the_length_of_a_request() {
     }
 }
 
-/// Every buffering cache waits forever for the head of such a response.
+/// A cache that buffers bodies would never return the head of such a response.
 #[tokio::test]
-async fn an_endless_response_passes_event_by_event_and_ends_with_its_reader() {
+async fn endless_response_passes_event_by_event_and_ends_with_its_reader() {
     for method in ["GET", "POST"] {
         let (events, body) = channel();
         let body = Arc::new(Mutex::new(Some(body)));
@@ -172,7 +173,7 @@ async fn an_endless_response_passes_event_by_event_and_ends_with_its_reader() {
             assert_eq!(chunk(response.body_mut()).await.unwrap(), event);
         }
         drop(response);
-        // The origin notices with one of its next events.
+        // The origin notices when it sends one of its next events.
         while !events.is_closed() {
             events.send("data: more\n\n");
             tokio::task::yield_now().await;
@@ -217,9 +218,9 @@ async fn an_upgrade_passes_and_carries_bytes_both_ways() {
     assert_eq!(layer.entries().len().await.unwrap(), 0);
 }
 
-/// The body of a bypassed exchange keeps its own idea of its size and end.
+/// The size hint and the end are those of the inner body.
 #[tokio::test]
-async fn a_bypassed_body_says_of_itself_what_it_did() {
+async fn bypassed_body_keeps_its_size_hint_and_its_end() {
     let stand = Stand::new(Double::new(|_, _| Response::new(full("four"))));
     let post = Request::post(url("/")).body(empty()).unwrap();
     let response = stand.call(post).await.unwrap();
@@ -230,7 +231,7 @@ async fn a_bypassed_body_says_of_itself_what_it_did() {
     assert!(response.body().is_end_stream());
 }
 
-/// Connection information, hooks for interim responses and the like travel in them.
+/// Extensions carry connection information, hooks for interim responses and more.
 #[tokio::test]
 async fn extensions_and_version_of_a_request_reach_the_inner_service() {
     #[derive(Clone, Debug, PartialEq)]
@@ -248,7 +249,7 @@ async fn extensions_and_version_of_a_request_reach_the_inner_service() {
     }
 }
 
-/// Frames are handed on one by one, whatever they are.
+/// Each frame is passed on by itself, an empty one too.
 #[tokio::test]
 async fn frames_are_neither_joined_nor_split() {
     let stand = Stand::new(Double::new(|_, _| Response::new(frames(["a", "", "bc"], None))));
@@ -264,7 +265,7 @@ async fn frames_are_neither_joined_nor_split() {
 }
 
 #[tokio::test]
-async fn a_default_body_is_an_empty_one() {
+async fn default_bodies_are_empty() {
     let request = larder::RequestBody::<http_body_util::Full<Bytes>>::default();
     let response = larder::ResponseBody::<http_body_util::Full<Bytes>>::default();
     assert!(request.is_end_stream() && response.is_end_stream());

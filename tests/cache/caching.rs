@@ -1,4 +1,4 @@
-//! Which responses are kept, and that they come back as they were.
+//! Which responses are stored, and that they are replayed unchanged.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -17,7 +17,7 @@ fn bypass(reason: Bypass) -> Outcome {
 }
 
 #[tokio::test]
-async fn get_and_head_are_cached_and_no_other_method() {
+async fn only_get_and_head_are_cached() {
     for (name, cached) in [
         ("GET", true),
         ("HEAD", true),
@@ -29,7 +29,7 @@ async fn get_and_head_are_cached_and_no_other_method() {
         ("TRACE", false),
         ("QUERY", false),
         ("FROBNICATE", false),
-        // Methods have a case (RFC 9110 §9.1).
+        // Methods are case-sensitive (RFC 9110 §9.1).
         ("get", false),
     ] {
         let stand = Stand::new(Double::counting());
@@ -46,7 +46,7 @@ async fn get_and_head_are_cached_and_no_other_method() {
 }
 
 #[tokio::test]
-async fn the_methods_that_are_cached_can_be_chosen() {
+async fn cached_methods_can_be_chosen() {
     let query = Method::from_bytes(b"QUERY").unwrap();
     let chosen = query.clone();
     let stand = Stand::new(Double::counting()).with(|l| l.methods([chosen]).unwrap());
@@ -70,7 +70,7 @@ async fn a_head_is_answered_from_the_stored_get() {
 }
 
 #[tokio::test]
-async fn the_trailers_of_a_get_do_not_follow_a_head() {
+async fn trailers_of_a_stored_get_are_not_sent_for_a_head() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", "1".parse().unwrap());
     let stand = Stand::new(Double::new(move |_, _| {
@@ -83,13 +83,17 @@ async fn the_trailers_of_a_get_do_not_follow_a_head() {
 }
 
 #[tokio::test]
-async fn a_head_that_was_stored_never_answers_a_get() {
+async fn stored_head_never_answers_a_get() {
     let stand = Stand::new(Double::new(|request, _| match *request.method() {
         Method::HEAD => line(Response::new(empty()), "content-length", "4"),
         _ => ok("body"),
     }));
     let first = stand.ask(head("/")).await;
-    assert_eq!(first.stored(), Stored::Yes, "a Content-Length of a HEAD is not its own");
+    assert_eq!(
+        first.stored(),
+        Stored::Yes,
+        "the Content-Length of a HEAD is not about its own body"
+    );
     assert!(stand.ask(head("/")).await.is_from_store());
 
     let reply = stand.get("/").await;
@@ -100,7 +104,7 @@ async fn a_head_that_was_stored_never_answers_a_get() {
 }
 
 #[tokio::test]
-async fn a_head_under_a_key_of_ones_own_never_answers_a_get_either() {
+async fn stored_head_with_a_custom_key_never_answers_a_get() {
     let stand = Stand::new(Double::new(|request, _| match *request.method() {
         Method::HEAD => Response::new(empty()),
         _ => ok("body"),
@@ -109,14 +113,14 @@ async fn a_head_under_a_key_of_ones_own_never_answers_a_get_either() {
     stand.ask(head("/").extension(own())).await;
     assert!(stand.ask(head("/").extension(own())).await.is_from_store());
     assert_eq!(stand.ask(with(own())).await.text(), "body");
-    // And the other way round it may.
+    // A stored `GET` may answer a `HEAD`.
     assert!(stand.ask(head("/").extension(own())).await.is_from_store());
     assert_eq!(stand.ask(with(own())).await.text(), "body");
     assert_eq!(stand.calls(), 2);
 }
 
 #[tokio::test]
-async fn only_status_200_is_kept() {
+async fn only_status_200_is_stored() {
     for status in [200, 201, 203, 204, 301, 302, 304, 307, 400, 404, 410, 500, 503, 599] {
         let stand = Stand::new(Double::new(move |_, _| {
             Response::builder().status(status).body(full("answer")).unwrap()
@@ -133,7 +137,7 @@ async fn only_status_200_is_kept() {
 }
 
 #[tokio::test]
-async fn the_statuses_that_are_kept_can_be_chosen_and_come_back() {
+async fn stored_statuses_can_be_chosen_and_are_replayed() {
     let chosen = [StatusCode::NOT_FOUND, StatusCode::MOVED_PERMANENTLY, StatusCode::NO_CONTENT];
     for status in chosen {
         let stand = Stand::new(Double::new(move |_, _| {
@@ -151,7 +155,7 @@ async fn the_statuses_that_are_kept_can_be_chosen_and_come_back() {
 }
 
 #[tokio::test]
-async fn a_predicate_over_both_heads_decides_what_is_kept() {
+async fn predicate_over_both_heads_decides_what_is_stored() {
     let stand = Stand::new(Double::new(|request, _| {
         line(ok("x"), "x-kind", if request.uri().path() == "/a" { "good" } else { "bad" })
     }))
@@ -168,7 +172,7 @@ async fn a_predicate_over_both_heads_decides_what_is_kept() {
 }
 
 #[tokio::test]
-async fn a_body_of_exactly_the_largest_size_is_kept_and_one_byte_more_is_not() {
+async fn body_of_the_largest_size_is_stored_and_one_byte_more_is_not() {
     for with_length in [true, false] {
         let answer = move |text: &'static str| {
             let response = Response::new(frames([&text[..2], &text[2..]], None));
@@ -193,7 +197,7 @@ async fn a_body_of_exactly_the_largest_size_is_kept_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_response_that_grew_too_large_leaves_the_old_one_in_place() {
+async fn new_response_that_is_too_large_leaves_the_old_one_in_place() {
     let stand = Stand::new(Double::new(|_, call| {
         Response::new(if call == 1 { frames(["old"], None) } else { frames(["new", "er"], None) })
     }))
@@ -208,7 +212,7 @@ async fn a_response_that_grew_too_large_leaves_the_old_one_in_place() {
 }
 
 #[tokio::test]
-async fn an_entry_that_the_store_finds_too_large_is_refused_the_same_way() {
+async fn entry_too_large_for_the_store_is_refused_as_too_large() {
     let inner = Double::new(|_, _| ok("x".repeat(100_000)));
     let stand = Stand::over(larder::store::Memory::new(64 * 1024), inner);
     let reply = stand.get("/").await;
@@ -219,7 +223,7 @@ async fn an_entry_that_the_store_finds_too_large_is_refused_the_same_way() {
 }
 
 #[tokio::test]
-async fn a_206_that_nobody_asked_for_is_not_stored() {
+async fn unrequested_206_is_not_stored() {
     let stand = Stand::new(Double::new(|_, _| {
         let mut response = line(ok("01"), "content-range", "bytes 0-1/10");
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -229,20 +233,21 @@ async fn a_206_that_nobody_asked_for_is_not_stored() {
 }
 
 #[tokio::test]
-async fn preconditions_are_for_the_origin_to_judge() {
+async fn requests_with_preconditions_bypass_the_cache() {
     for name in ["if-match", "if-unmodified-since"] {
         let stand = Stand::new(Double::counting());
         stand.get("/").await;
         let reply = stand.ask(get("/").header(name, "x")).await;
         assert_eq!(reply.outcome(), bypass(Bypass::Precondition), "{name}");
         assert_eq!(reply.text(), "2");
-        assert_eq!(stand.get("/").await.text(), "1", "the entry is as it was");
+        assert_eq!(stand.get("/").await.text(), "1", "the entry is unchanged");
     }
 }
 
-/// The cache fetches the whole, for it to be stored, and sees to the caller's condition itself.
+/// The cache fetches the whole response in order to store it. It evaluates the caller's condition
+/// itself.
 #[tokio::test]
-async fn the_callers_own_condition_is_kept_from_the_origin_and_answered_from_what_is_stored() {
+async fn callers_condition_is_not_forwarded_and_is_evaluated_by_the_cache() {
     let stand = Stand::new(Double::new(|request, call| {
         assert!(!request.headers().contains_key("if-none-match"));
         line(ok(call.to_string()), "etag", "\"1\"")
@@ -257,9 +262,9 @@ async fn the_callers_own_condition_is_kept_from_the_origin_and_answered_from_wha
     assert_eq!((reply.status, reply.text()), (StatusCode::OK, "1"));
 }
 
-/// Where nothing is to be stored anyway, the condition is the origin's to judge.
+/// The origin evaluates the condition, since nothing may be stored anyway.
 #[tokio::test]
-async fn a_304_to_the_callers_own_condition_is_the_callers_where_nothing_may_be_stored() {
+async fn callers_condition_is_forwarded_if_nothing_may_be_stored() {
     let stand = Stand::new(Double::new(|request, _| {
         let mut response = Response::new(empty());
         if request.headers().contains_key("if-none-match") {
@@ -274,7 +279,7 @@ async fn a_304_to_the_callers_own_condition_is_the_callers_where_nothing_may_be_
 }
 
 #[tokio::test]
-async fn connect_passes_even_with_a_key_of_its_own() {
+async fn connect_bypasses_the_cache_even_with_a_custom_key() {
     let stand = Stand::new(Double::counting());
     for _ in 0..2 {
         let options = CacheOptions::new().key(Key::digest("tunnel"));
@@ -285,19 +290,20 @@ async fn connect_passes_even_with_a_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_answer_of_101_is_never_kept() {
+async fn status_101_is_never_stored() {
     let stand =
         Stand::new(Double::new(|_, _| Response::builder().status(101).body(empty()).unwrap()));
     let reply = stand.ask(get("/").header("upgrade", "echo")).await;
     assert_eq!(reply.outcome(), bypass(Bypass::Upgrade));
-    // Nor where nobody asked for it.
+    // A 101 to a request without `Upgrade` is not stored either.
     assert_eq!(stand.get("/").await.stored(), Stored::No(Refusal::Status));
     assert_eq!((stand.calls(), stand.len().await), (2, 0));
 }
 
-/// http-cache keeps the last of several lines, drops what is not ASCII, and forgets the order.
+/// The crate http-cache keeps only the last of several lines, drops values that are not ASCII, and
+/// loses the order.
 #[tokio::test]
-async fn status_version_every_header_line_and_the_body_come_back_exactly() {
+async fn status_version_header_lines_and_body_are_replayed_exactly() {
     let bytes: Vec<u8> = (0..=255).cycle().take(3000).collect();
     let body = bytes.clone();
     let stand = Stand::new(Double::new(move |_, _| {
@@ -328,7 +334,8 @@ async fn status_version_every_header_line_and_the_body_come_back_exactly() {
     assert_eq!(fetched.body, bytes);
 }
 
-/// A body is kept as the bytes it came in: compressed stays compressed, JSON is not rewritten.
+/// A body is stored as the bytes that arrived. A compressed body stays compressed, and JSON is not
+/// rewritten.
 #[tokio::test]
 async fn a_content_coding_is_replayed_untouched() {
     let gzip = Bytes::from_static(b"\x1f\x8b\x08\x00not really\x00\xff");
@@ -344,7 +351,7 @@ async fn a_content_coding_is_replayed_untouched() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_the_connection_is_not_replayed() {
+async fn headers_of_the_connection_are_not_replayed() {
     let stand = Stand::new(Double::new(|_, _| {
         let response = line(ok("x"), "connection", "x-hop, keep-alive");
         let response = line(response, "keep-alive", "timeout=5");
@@ -371,7 +378,7 @@ async fn extensions_of_a_response_reach_the_caller_of_a_miss() {
 }
 
 #[tokio::test]
-async fn a_fresh_response_to_a_get_answers_a_head_and_else_the_heads_own_does() {
+async fn head_is_answered_by_a_fresh_get_and_otherwise_by_a_stored_head() {
     let second = std::time::Duration::from_secs(1);
     let stand = Stand::new(Double::new(|_, n| {
         let mut response = ok("body");
@@ -386,7 +393,11 @@ async fn a_fresh_response_to_a_get_answers_a_head_and_else_the_heads_own_does() 
     assert_eq!(call(&stand.ask(head("/").extension(refresh.clone())).await), b"2");
     assert_eq!(call(&stand.ask(head("/")).await), b"1", "the response to the GET is fresh");
     stand.clock.advance(second * 9);
-    assert_eq!(call(&stand.ask(head("/")).await), b"2", "it has expired, and the HEAD's has not");
+    assert_eq!(
+        call(&stand.ask(head("/")).await),
+        b"2",
+        "that has expired, and the response to the HEAD has not"
+    );
     stand.clock.advance(second);
     stand.ask(get("/").extension(refresh)).await;
     assert_eq!(call(&stand.ask(head("/")).await), b"3");
@@ -394,7 +405,7 @@ async fn a_fresh_response_to_a_get_answers_a_head_and_else_the_heads_own_does() 
 }
 
 #[tokio::test]
-async fn every_whole_response_is_stored_if_all_statuses_are() {
+async fn all_statuses_stores_every_whole_response() {
     let inner = Double::new(|request, _| status(request.uri().path()[1..].parse().unwrap()));
     let stand = Stand::new(inner).with(|layer| layer.all_statuses());
     for code in [200, 204, 301, 404, 410, 500, 503] {
@@ -407,7 +418,7 @@ async fn every_whole_response_is_stored_if_all_statuses_are() {
 }
 
 #[tokio::test]
-async fn statuses_are_named_by_number() {
+async fn statuses_are_given_as_numbers() {
     let inner = Double::new(|request, _| status(request.uri().path()[1..].parse().unwrap()));
     let stand = Stand::new(inner).with(|layer| layer.statuses([200, 404]).unwrap());
     for (code, stored) in [(200, true), (404, true), (410, false)] {

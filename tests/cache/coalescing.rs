@@ -1,4 +1,4 @@
-//! One call for many: who asks for the same thing at the same time shares it, and nobody else waits.
+//! Concurrent requests for the same key share one call. Other requests do not wait for it.
 
 use std::{pin::pin, sync::Arc};
 
@@ -41,8 +41,8 @@ async fn a_thousand_misses_at_once_make_one_call() {
     assert_eq!((stats.in_flight, stand.len().await), (0, 1));
 }
 
-/// A body larger than what is held of it in memory, so that some callers find its beginning gone.
-async fn a_burst_from_many_threads<B: Store>(store: B) {
+/// The body is larger than its replay buffer, so that its start is gone for some callers.
+async fn burst_from_many_threads_makes_one_call<B: Store>(store: B) {
     let (bytes, chunks) = pattern(1 << 20);
     let inner = Double::new(move |_, _| {
         let chunks = chunks.clone().into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk)));
@@ -68,13 +68,13 @@ async fn a_burst_from_many_threads<B: Store>(store: B) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_on_several_threads_make_one_call() {
-    a_burst_from_many_threads(Memory::default()).await;
+    burst_from_many_threads_makes_one_call(Memory::default()).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_over_a_file_make_one_call() {
-    a_burst_from_many_threads(larder::store::Redb::temporary().unwrap()).await;
+    burst_from_many_threads_makes_one_call(larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn hits_never_wait_for_a_call() {
     assert_eq!((hit.outcome(), hit.text()), (Outcome::Hit, "1"));
     gate.open(1);
     assert_eq!(soon(refreshing).await.text(), "2");
-    // What another has fetched meanwhile is as new as was asked for.
+    // A response that another request has fetched meanwhile is as new as this request demands.
     assert_eq!(soon(following).await.text(), "2");
     assert_eq!(stand.calls(), 2);
 }
@@ -125,7 +125,7 @@ async fn different_keys_never_wait_for_each_other() {
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut held = pin!(stand.get("/held"));
     assert!(held.as_mut().now_or_never().is_none());
-    // So many that some have a lock in common with the one that is held.
+    // There are so many keys that some share a lock with the one whose call is held.
     for n in 0..500 {
         let other = stand.get(&format!("/{n}")).now_or_never();
         assert_eq!(other.expect("it does not wait").text(), (n + 2).to_string());
@@ -137,7 +137,7 @@ async fn different_keys_never_wait_for_each_other() {
 // ===== Settings =====
 
 #[tokio::test]
-async fn sharing_can_be_switched_off() {
+async fn coalescing_can_be_switched_off() {
     let gate = Gate::closed();
     let held = || Double::counting().behind(&gate);
     let off = Stand::new(held()).with(|layer| layer.coalesce(false));
@@ -161,7 +161,7 @@ async fn sharing_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_share_is_neither_led_nor_followed() {
+async fn uncoalesced_request_neither_follows_nor_is_followed() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().behind(&gate));
     let alone = || stand.ask(with(CacheOptions::new().coalesce(false)));
@@ -177,7 +177,7 @@ async fn a_request_that_does_not_share_is_neither_led_nor_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_waits_no_longer_than_it_is_told_to() {
+async fn follower_waits_no_longer_than_coalesce_wait() {
     use std::time::Duration;
 
     use tokio::time::Instant;
@@ -198,11 +198,11 @@ async fn a_follower_waits_no_longer_than_it_is_told_to() {
     assert!(Stand::new(Double::counting()).layer.coalesce_wait(Duration::ZERO).is_err());
 }
 
-// ===== What is left =====
+// ===== Leftovers =====
 
-/// However it ends, a flight leaves nothing behind.
+/// A call leaves nothing behind, however it ends.
 #[tokio::test]
-async fn nothing_is_left_of_a_hundred_thousand_flights() {
+async fn hundred_thousand_calls_leave_nothing_behind() {
     const ROUNDS: usize = 100;
     let inner = Double::fallible(|request, _| match request.uri().query().unwrap_or_default() {
         "stored" => Ok(ok("stored")),
@@ -216,7 +216,7 @@ async fn nothing_is_left_of_a_hundred_thousand_flights() {
         inner.waiting(move |call| {
             let gate = gate.clone();
             async move {
-                // Some never come back.
+                // Some calls never finish.
                 if call % 7 == 0 {
                     gate.pass().await;
                 }
@@ -231,16 +231,16 @@ async fn nothing_is_left_of_a_hundred_thousand_flights() {
             let followers = usize::from(n % 16 < 4);
             std::iter::repeat_n(path, 1 + followers)
         });
-        // Polled once, dropped where it is then: waiting, reading or done.
-        let mut flights: Vec<_> = requests
+        // Each future is polled once, and is then dropped while it waits, reads or is done.
+        let mut futures: Vec<_> = requests
             .map(|path| {
                 let request = get(&path).extension(token.clone()).body(empty()).unwrap();
                 Box::pin(stand.call(request))
             })
             .collect();
-        let responses: Vec<_> = flights.iter_mut().map(|flight| flight.now_or_never()).collect();
+        let responses: Vec<_> = futures.iter_mut().map(|future| future.now_or_never()).collect();
         assert!(stand.layer.stats().in_flight > 0);
-        drop((flights, responses));
+        drop((futures, responses));
         assert_eq!(stand.layer.stats().in_flight, 0, "round {round}");
     }
     assert!(stand.calls() >= 1_000 * ROUNDS);
@@ -248,9 +248,9 @@ async fn nothing_is_left_of_a_hundred_thousand_flights() {
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }
 
-/// A body that was read to its end leaves nothing either, though its responses live on.
+/// A call whose body was read to its end leaves nothing behind, though its responses still exist.
 #[tokio::test]
-async fn a_flight_is_over_when_its_response_is_stored() {
+async fn call_is_over_when_its_response_is_stored() {
     let stand = Stand::new(Double::new(|_, _| Response::new(frames(["a", "b"], None))));
     let mut responses = join_all((0..3).map(|_| call(&stand))).await;
     assert_eq!(stand.layer.stats().in_flight, 1);

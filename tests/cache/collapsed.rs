@@ -1,4 +1,4 @@
-//! What followers are told: their status, and the field.
+//! What followers report: their `CacheStatus`, and the field `Cache-Status`.
 
 use std::{pin::pin, sync::Mutex};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn followers_learn_what_becomes_of_the_response() {
+async fn followers_report_whether_the_response_was_stored() {
     for end in ["stored", "failed", "dropped"] {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
@@ -52,7 +52,7 @@ async fn followers_learn_what_becomes_of_the_response() {
 }
 
 #[tokio::test]
-async fn the_field_says_that_a_request_was_collapsed() {
+async fn cache_status_field_says_that_a_request_was_collapsed() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().behind(&gate))
         .with(|layer| layer.cache_status_header("larder").unwrap());
@@ -69,7 +69,7 @@ async fn the_field_says_that_a_request_was_collapsed() {
 }
 
 #[tokio::test]
-async fn a_follower_says_why_it_missed_and_that_nothing_was_stored() {
+async fn follower_reports_its_miss_and_that_nothing_was_stored() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["a"], None))));
     store.fail(Op::Get, ErrorKind::Unavailable);
@@ -86,9 +86,10 @@ async fn a_follower_says_why_it_missed_and_that_nothing_was_stored() {
     assert_eq!((status.stored(), stored(&leader)), (Stored::No(full), Stored::No(full)));
 }
 
-/// It comes too late to read along, waits until the response is stored, and finds it in the store.
+/// The follower comes too late to read along. It waits until the response is stored, and reads it
+/// from the store.
 #[tokio::test]
-async fn a_follower_that_waited_for_the_stored_copy_says_that_nothing_was_stored_before() {
+async fn follower_that_waited_for_the_stored_copy_reports_a_coalesced_miss() {
     const CHUNK: usize = 256 << 10;
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
@@ -103,7 +104,7 @@ async fn a_follower_that_waited_for_the_stored_copy_says_that_nothing_was_stored
         assert_eq!(chunk(&mut leader).await.unwrap().len(), CHUNK);
     }
     let mut follower = pin!(stand.get("/"));
-    assert!(follower.as_mut().now_or_never().is_none(), "its beginning is gone");
+    assert!(follower.as_mut().now_or_never().is_none(), "its start is no longer in memory");
     drop(sender);
     assert_eq!(chunk(&mut leader).await, None);
     let follower = soon(follower).await;

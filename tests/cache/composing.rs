@@ -1,4 +1,5 @@
-//! The layer in the stacks that people build: clients, routers, and tower's own layers on either side.
+//! The layer in common stacks: over functions, clients and boxed services, and with tower's own
+//! layers on either side.
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
@@ -26,7 +27,7 @@ fn layer() -> CacheLayer<Memory> {
     CacheLayer::private(Memory::default())
 }
 
-/// Asks the same of `service` twice: a miss, then a hit with the same body.
+/// Sends the same request to `service` twice. Expects a miss, then a hit with the same body.
 async fn misses_then_hits<S, B>(service: S)
 where
     S: Service<Request<TestBody>, Response = Response<B>> + Clone,
@@ -48,14 +49,14 @@ where
 // ===== Services =====
 
 #[tokio::test]
-async fn over_a_function() {
+async fn works_over_a_function() {
     let inner = service_fn(|_: Request<_>| async { Ok::<_, Infallible>(ok("from a function")) });
     misses_then_hits(layer().layer(inner)).await;
     misses_then_hits(ServiceBuilder::new().layer(layer()).service(inner)).await;
 }
 
 #[tokio::test]
-async fn over_a_client() {
+async fn works_over_a_client() {
     let origin = Origin::new(async |_, call| ok(call.to_string())).await;
     let client = layer().layer(client());
     for (outcome, text) in [("miss (absent)", "1"), ("hit", "1")] {
@@ -66,9 +67,9 @@ async fn over_a_client() {
     assert_eq!(origin.requests(), 1);
 }
 
-/// The body type of a service that takes one only is reached by a `map_request` behind the layer.
+/// A service that takes only one body type needs a `map_request` between it and the layer.
 #[tokio::test]
-async fn over_a_boxed_service_with_one_body_type() {
+async fn works_over_a_boxed_service_with_one_body_type() {
     let boxed = BoxCloneService::new(service_fn(|_: Request<TestBody>| async {
         Ok::<_, Broken>(ok("boxed"))
     }));
@@ -82,7 +83,7 @@ async fn over_a_boxed_service_with_one_body_type() {
 }
 
 #[tokio::test]
-async fn inside_boxes() {
+async fn works_inside_boxes() {
     let service = || layer().layer(Double::counting());
     misses_then_hits(BoxCloneService::new(service())).await;
     misses_then_hits(BoxCloneSyncService::new(service())).await;
@@ -91,7 +92,7 @@ async fn inside_boxes() {
 // ===== tower's layers on either side =====
 
 #[tokio::test(start_paused = true)]
-async fn behind_and_in_front_of_a_timeout() {
+async fn works_inside_and_outside_a_timeout() {
     let timeout = TimeoutLayer::new(Duration::from_secs(1));
     misses_then_hits(
         ServiceBuilder::new().layer(timeout.clone()).layer(layer()).service(Double::counting()),
@@ -102,7 +103,7 @@ async fn behind_and_in_front_of_a_timeout() {
     )
     .await;
 
-    // An inner service that hangs: each side gives the timeout's own error.
+    // The inner service hangs. The timeout returns its own error, whether it is outside or inside.
     let hangs = service_fn(|_: Request<_>| {
         std::future::pending::<Result<Response<TestBody>, Infallible>>()
     });
@@ -113,9 +114,10 @@ async fn behind_and_in_front_of_a_timeout() {
     assert!(inside.oneshot(request()).await.unwrap_err().is::<Elapsed>());
 }
 
-/// http-cache-tower and tower-http-cache wait forever here; the server crate of the former panics.
+/// http-cache-tower and tower-http-cache wait forever here. The server crate of http-cache-tower
+/// panics.
 #[tokio::test]
-async fn behind_and_in_front_of_a_limit_of_one() {
+async fn works_inside_and_outside_a_concurrency_limit_of_one() {
     let limit = ConcurrencyLimitLayer::new(1);
     misses_then_hits(
         ServiceBuilder::new().layer(limit.clone()).layer(layer()).service(Double::counting()),
@@ -126,7 +128,7 @@ async fn behind_and_in_front_of_a_limit_of_one() {
 }
 
 #[tokio::test]
-async fn behind_and_in_front_of_a_buffer() {
+async fn works_inside_and_outside_a_buffer() {
     let buffer = || BufferLayer::<Request<_>>::new(1);
     misses_then_hits(
         ServiceBuilder::new().layer(buffer()).layer(layer()).service(Double::counting()),
@@ -140,7 +142,7 @@ async fn behind_and_in_front_of_a_buffer() {
 }
 
 #[tokio::test]
-async fn behind_and_in_front_of_a_load_shed_and_a_rate_limit() {
+async fn works_inside_and_outside_a_load_shed_and_over_a_rate_limit() {
     let shed = LoadShedLayer::new();
     misses_then_hits(
         ServiceBuilder::new().layer(shed.clone()).layer(layer()).service(Double::counting()),
@@ -150,7 +152,7 @@ async fn behind_and_in_front_of_a_load_shed_and_a_rate_limit() {
         ServiceBuilder::new().layer(layer()).layer(shed.clone()).service(Double::counting()),
     )
     .await;
-    // A rate limit is no `Clone`: a buffer makes it one, as tower's own documentation says.
+    // A rate limit is not `Clone`. A buffer makes it `Clone`, as tower's own documentation says.
     let inner = ServiceBuilder::new()
         .layer(BufferLayer::<Request<_>>::new(1))
         .layer(RateLimitLayer::new(1, Duration::from_secs(3600)))
@@ -158,7 +160,7 @@ async fn behind_and_in_front_of_a_load_shed_and_a_rate_limit() {
     misses_then_hits(layer().layer(inner)).await;
 }
 
-/// Tries again where the inner service failed.
+/// Tries again if the inner service failed.
 #[derive(Clone)]
 struct Again(usize);
 
@@ -176,7 +178,7 @@ impl<B: Clone, R, E> Policy<Request<B>, R, E> for Again {
 }
 
 #[tokio::test]
-async fn in_front_of_and_behind_a_retry() {
+async fn works_inside_and_outside_a_retry() {
     let flaky = || {
         Double::fallible(|request, call| match call {
             1 => Err(Broken("try again")),
@@ -202,7 +204,7 @@ async fn in_front_of_and_behind_a_retry() {
 }
 
 #[tokio::test]
-async fn around_another_cache() {
+async fn works_around_another_cache() {
     let near = layer().cache_status_header("near").unwrap();
     let far = layer().cache_status_header("far").unwrap();
     let stack =
@@ -215,15 +217,15 @@ async fn around_another_cache() {
     assert_eq!((near.stats().misses, far.stats().hits), (2, 1));
 }
 
-// ===== Errors and bodies as they are =====
+// ===== Errors and bodies pass unchanged =====
 
-/// http-cache-tower turns it into a string.
+/// http-cache-tower turns the error into a string.
 #[tokio::test]
-async fn the_error_of_the_inner_service_comes_through_as_it_is() {
+async fn error_of_the_inner_service_is_returned_unchanged() {
     let fails = || Double::fallible(|_, _| Err(Broken("no route to host")));
     let error = layer().layer(fails()).oneshot(get("/").body(empty()).unwrap()).await.unwrap_err();
     assert_eq!(error, Broken("no route to host"));
-    // Past the cache as well, and through a box.
+    // The error of a bypassed request and a boxed error are returned unchanged too.
     let post = Request::post("http://example.com/").body(empty()).unwrap();
     assert_eq!(layer().layer(fails()).oneshot(post).await.unwrap_err(), Broken("no route to host"));
     let boxed = layer().layer(ServiceBuilder::new().map_err(BoxError::from).service(fails()));
@@ -232,8 +234,8 @@ async fn the_error_of_the_inner_service_comes_through_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_error_of_a_clients_connection_can_be_told() {
-    // Nobody listens there, nor will while this is kept.
+async fn connection_error_of_a_client_keeps_its_type() {
+    // Nobody listens on this port. The bound socket reserves it.
     let kept = tokio::net::TcpSocket::new_v4().unwrap();
     kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let unused = kept.local_addr().unwrap();
@@ -257,7 +259,7 @@ async fn the_error_of_a_body_can_be_downcast() {
     }
 }
 
-/// Sends and receives bodies of the type that `wrap` makes, cached and past the cache.
+/// Sends and receives bodies of the type that `wrap` makes, in cached and in bypassed requests.
 async fn bodies_pass<B, W>(wrap: W)
 where
     B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -284,23 +286,23 @@ where
     }
 }
 
-/// Nothing but the proof that a future can go to another thread.
+/// Compiles only if the future can be sent to another thread.
 fn spawned<F: Future + Send + 'static>(future: F) -> F {
     future
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_moved_pass() {
+async fn bodies_that_are_not_unpin_pass() {
     bodies_pass(NotUnpin::new).await;
 }
 
 #[tokio::test]
-async fn bodies_that_threads_cannot_share_pass() {
+async fn bodies_that_are_not_sync_pass() {
     bodies_pass(NotSync::new).await;
 }
 
 #[tokio::test]
-async fn an_inner_service_that_threads_cannot_share_is_enough() {
+async fn inner_service_need_not_be_sync() {
     use std::{cell::Cell, marker::PhantomData};
     let one_thread: PhantomData<Cell<()>> = PhantomData;
     let inner = service_fn(move |_: Request<_>| {
@@ -310,7 +312,7 @@ async fn an_inner_service_that_threads_cannot_share_is_enough() {
     misses_then_hits(layer().layer(inner)).await;
 }
 
-/// Answers with a body whose error is a box.
+/// Answers with a body that has a boxed error.
 #[derive(Clone)]
 struct Boxed;
 
@@ -331,9 +333,10 @@ impl<B> Service<Request<B>> for Boxed {
     }
 }
 
-/// The compiler has to see that these futures are `Send` without taking the inner error for another box.
+/// The compiler has to see that these futures are `Send`. It must not take the inner error for
+/// another box.
 #[tokio::test]
-async fn a_cache_over_boxed_errors_and_over_a_cache_can_be_spawned() {
+async fn cache_over_a_cache_with_boxed_errors_can_be_spawned() {
     let cached = ServiceBuilder::new().layer(layer()).layer(layer()).service(Boxed);
     let answer = tokio::spawn(async move {
         let request = get("/").body(Full::<Bytes>::default()).unwrap();
@@ -343,10 +346,10 @@ async fn a_cache_over_boxed_errors_and_over_a_cache_can_be_spawned() {
     assert_eq!(answer.await.unwrap(), "body");
 }
 
-/// Through `oneshot`, the compiler does not see that this task is `Send`: it asks for `Clone` of a
-/// reference with any lifetime.
+/// The compiler does not see that this task is `Send` if it uses `oneshot`, which asks for `Clone`
+/// of a reference with any lifetime.
 #[tokio::test]
-async fn a_task_can_send_a_request_through_a_closure_that_holds_a_reference() {
+async fn spawned_task_can_use_an_inner_service_that_holds_a_reference() {
     let greeting: &'static str = "hello";
     let inner = service_fn(move |_: Request<_>| async move {
         Ok::<_, Infallible>(Response::new(full(greeting.to_owned())))

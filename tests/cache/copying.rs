@@ -1,4 +1,5 @@
-//! What the handle does to every entry: a new expiry, and a copy in another store.
+//! What the handle does to all entries: it gives them a new expiry, and copies them to another
+//! store.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn every_entry_can_be_given_a_new_expiry_from_when_it_was_stored() {
+async fn reset_expiration_counts_from_when_each_entry_was_stored() {
     let stand = Stand::new(Double::new(|_, _| line(ok("x"), "vary", "x-a")));
     stand.get("/a").await;
     stand.clock.advance(SECOND * 5);
@@ -57,10 +58,10 @@ async fn a_copy_answers_as_the_original_does() {
     stand.clock.advance(SECOND);
 
     let other = Memory::default();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let entries = stand.layer.entries();
-    let copied = entries.copy_to(&other, |n| told.push(n)).await.unwrap();
-    assert_eq!((copied, &told[..]), (2, &[1, 2][..]));
+    let copied = entries.copy_to(&other, |n| reported.push(n)).await.unwrap();
+    assert_eq!((copied, &reported[..]), (2, &[1, 2][..]));
 
     let copy = Stand::over(other.clone(), Double::counting());
     for (value, text) in [("1", "one"), ("2", "other")] {
@@ -70,19 +71,19 @@ async fn a_copy_answers_as_the_original_does() {
             (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
             (text, &"1".parse().unwrap())
         );
-        assert_eq!(reply.cache.stored_at(), Some(T0.into()), "nothing is made younger");
+        assert_eq!(reply.cache.stored_at(), Some(T0.into()), "the copy is as old as the original");
     }
     assert!(!copy.layer.entries().contains(&url("/expired")).await.unwrap());
-    // A second time, in place of what is there.
+    // A second copy replaces the entries.
     assert_eq!(entries.copy_to(&other, |_| ()).await.unwrap(), 2);
     assert_eq!(copy.len().await, 2);
-    // Tags came along, the cache's own too.
+    // The tags were copied, and the cache's own tags too.
     assert_eq!(copy.layer.entries().remove(&url("/")).await.unwrap(), 2);
 }
 
-/// The others could not be found without it.
+/// The variants could not be found without it.
 #[tokio::test]
-async fn an_expired_response_is_copied_if_it_leads_to_variants_that_are_fresh() {
+async fn stale_resident_is_copied_if_it_leads_to_fresh_variants() {
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     let of = |value: &str| get("/").header("x-a", value);
@@ -98,7 +99,7 @@ async fn an_expired_response_is_copied_if_it_leads_to_variants_that_are_fresh() 
 }
 
 #[tokio::test]
-async fn a_copy_leaves_out_what_the_other_store_has_unless_it_is_to_be_replaced() {
+async fn copy_skips_what_the_other_store_has_unless_it_is_to_be_replaced() {
     let stand = Stand::new(Double::new(|_, call| ok(call.to_string())));
     stand.get("/a").await;
     stand.get("/b").await;
@@ -116,7 +117,7 @@ async fn a_copy_leaves_out_what_the_other_store_has_unless_it_is_to_be_replaced(
     assert_eq!(copy(IfPresent::KeepNewer).await, (0, 0, 2, 1));
     assert_eq!(copy(IfPresent::Replace).await, (2, 2, 0, 1));
 
-    // A newer entry of this store is copied, one of the other store is kept.
+    // A newer entry of this store is copied. A newer entry of the other store is kept.
     entries.remove(&url("/a")).await.unwrap();
     stand.get("/a").await;
     assert_eq!(copy(IfPresent::KeepNewer).await, (1, 1, 1, 1));
@@ -128,9 +129,9 @@ async fn a_copy_leaves_out_what_the_other_store_has_unless_it_is_to_be_replaced(
     assert_eq!(copies.get("/b").await.text(), "newer");
 }
 
-/// The layer may distinguish the order of parameters, or not.
+/// The filter ignores the order of parameters, whether or not the layer distinguishes it.
 #[tokio::test]
-async fn an_exact_url_selects_every_order_of_its_parameters() {
+async fn exact_url_selects_every_order_of_its_parameters() {
     let stand = Stand::new(Double::counting());
     for path in ["/?a=1&b=2", "/?b=2&a=1", "/?a=1", "/"] {
         stand.get(path).await;
@@ -141,7 +142,7 @@ async fn an_exact_url_selects_every_order_of_its_parameters() {
 }
 
 #[tokio::test]
-async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
+async fn copy_skips_damaged_entries_and_stops_when_a_store_fails() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::counting());
     for path in ["/a", "/b", "/c"] {
@@ -155,7 +156,7 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     store.fail(Op::Body, ErrorKind::Corrupt);
     let fresh = Memory::default();
     assert_eq!(entries.copy_to(&fresh, |_| ()).await.unwrap(), 0);
-    assert_eq!(CacheLayer::private(fresh).entries().len().await.unwrap(), 0, "no half copies");
+    assert_eq!(CacheLayer::private(fresh).entries().len().await.unwrap(), 0, "no partial copies");
     store.heal();
     other.fail(Op::Finish, ErrorKind::Full);
     assert_eq!(kind(entries.copy_to(&other, |_| ()).await), ErrorKind::Full);
@@ -165,7 +166,7 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
 }
 
 #[tokio::test]
-async fn a_new_expiry_leaves_what_an_entry_is_kept_beyond_it() {
+async fn reset_expiration_preserves_how_long_stale_entries_are_kept() {
     let stand = Stand::new(Double::new(|_, _| line(line(ok("x"), "etag", "\"a\""), "vary", "x-a")))
         .with(|layer| layer.expire_after(SECOND * 10));
     let options = CacheOptions::new().stale_if_error(SECOND * 5000);
@@ -180,7 +181,8 @@ async fn a_new_expiry_leaves_what_an_entry_is_kept_beyond_it() {
     assert_eq!(kept().await, Some(5020));
     entries.reset_expiration(Expiration::Never, |_| ()).await.unwrap();
     assert_eq!(kept().await, None);
-    // Of an entry that never expired, nobody knows but the layer.
+    // An entry that never expired does not say how long to keep it when it is stale. The layer's
+    // setting applies.
     entries.reset_expiration(SECOND * 20, |_| ()).await.unwrap();
     assert_eq!(kept().await, Some(3620));
     stand.clock.advance(SECOND * 3619);

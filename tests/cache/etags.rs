@@ -1,4 +1,4 @@
-//! The `ETag` that the cache makes for a response without one.
+//! The `ETag` that the cache generates for a response without one.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn tag(reply: &Reply) -> String {
 }
 
 #[tokio::test]
-async fn a_whole_body_gets_a_tag_on_the_miss_and_on_each_hit_and_a_304_for_it() {
+async fn whole_body_gets_a_tag_on_misses_and_hits_and_a_304_for_it() {
     let stand = Stand::new(Double::counting()).with(with_etags);
     let miss = stand.get("/").await;
     let made = tag(&miss);
@@ -54,7 +54,7 @@ async fn a_miss_answers_304_if_the_caller_has_the_new_response() {
 }
 
 #[tokio::test]
-async fn the_origin_never_sees_the_tag() {
+async fn generated_tag_never_reaches_the_origin() {
     let stand = Stand::new(Double::counting()).with(|l| with_etags(l).expire_after(SECOND));
     let made = tag(&stand.get("/").await);
     stand.clock.advance(SECOND);
@@ -80,8 +80,9 @@ async fn the_origin_never_sees_the_tag() {
 }
 
 #[tokio::test]
-async fn a_tag_of_ones_own_is_no_validator() {
-    // It keeps no response stored for revalidation, and makes none storable under the HTTP rules.
+async fn generated_tag_is_no_validator() {
+    // A generated tag keeps no response stored for revalidation. It makes no response storable
+    // under the HTTP rules.
     let stand = Stand::new(Double::counting()).with(|l| with_etags(l).expire_after(SECOND));
     stand.get("/").await;
     stand.clock.advance(SECOND);
@@ -92,7 +93,7 @@ async fn a_tag_of_ones_own_is_no_validator() {
 }
 
 #[tokio::test]
-async fn the_tag_of_the_origin_stays_and_other_responses_get_none() {
+async fn tag_of_the_origin_stays_and_other_statuses_get_no_tag() {
     let stand = Stand::new(Double::new(|_, _| line(ok("a"), "etag", "\"own\""))).with(with_etags);
     assert_eq!(tag(&stand.get("/").await), "\"own\"");
     let stand = Stand::new(Double::counting());
@@ -108,7 +109,7 @@ async fn the_tag_of_the_origin_stays_and_other_responses_get_none() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_there_yet_is_not_waited_for() {
+async fn late_body_is_not_waited_for_and_gets_no_tag() {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let inner = Double::new(move |_, _| Response::new(body.lock().unwrap().take().unwrap()));
@@ -124,7 +125,7 @@ async fn a_body_that_is_not_there_yet_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_fails_at_once_fails_as_without_the_setting() {
+async fn body_that_fails_at_once_fails_as_without_generated_tags() {
     let inner = Double::new(|_, _| Response::new(frames(["half"], Some(Err("broken".into())))));
     let stand = Stand::new(inner).with(with_etags);
     let reply = stand.get("/").await;
@@ -133,9 +134,9 @@ async fn a_body_that_fails_at_once_fails_as_without_the_setting() {
     assert_eq!(stand.len().await, 0);
 }
 
-/// A cache in front of another one that generates tags: to the outer one, they are the origin's.
+/// The inner cache generates tags. To the outer cache, they are the origin's.
 #[tokio::test]
-async fn a_tag_that_another_cache_has_made_is_a_validator() {
+async fn tag_generated_by_another_cache_is_a_validator() {
     let inner = with_etags(CacheLayer::private(Memory::default())).layer(Double::counting());
     let clock = larder::time::ManualClock::new(crate::support::T0);
     let outer = CacheLayer::private(Memory::default()).clock(clock.clone()).expire_after(SECOND);
@@ -152,7 +153,7 @@ async fn a_tag_that_another_cache_has_made_is_a_validator() {
 
 /// Without the tag, the date alone would decide, and the origin would answer 304.
 #[tokio::test]
-async fn a_date_beside_a_tag_of_ones_own_does_not_reach_the_origin() {
+async fn date_beside_a_generated_tag_does_not_reach_the_origin() {
     let stand = Stand::new(Double::counting()).with(with_etags);
     let made = tag(&stand.get("/").await);
     let request = get("/").header("if-none-match", &made);
@@ -161,10 +162,10 @@ async fn a_date_beside_a_tag_of_ones_own_does_not_reach_the_origin() {
     assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
 }
 
-/// A server trusts an exact length more than `Content-Length`. So a body that was read ahead states
-/// only what it stated before.
+/// A server trusts an exact length more than `Content-Length`. So a body that was read ahead
+/// reports only what it reported before.
 #[tokio::test]
-async fn a_body_that_was_read_ahead_states_no_length_of_its_own() {
+async fn body_read_ahead_reports_no_length_of_its_own() {
     for (is_stored, fails, length) in [
         (false, true, None),
         (false, true, Some("300")),
@@ -191,7 +192,7 @@ async fn a_body_that_was_read_ahead_states_no_length_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_read_for_stale_if_error_states_no_length_of_its_own() {
+async fn body_read_for_stale_if_error_reports_no_length_of_its_own() {
     let inner = Double::new(|_, call| {
         let response = Response::new(frames(["hello"], None));
         let response = line(response, "cache-control", "max-age=0, stale-if-error=600");
@@ -205,9 +206,9 @@ async fn a_body_that_was_read_for_stale_if_error_states_no_length_of_its_own() {
     assert_eq!(Reply::read_any(response).await.text(), "hello");
 }
 
-/// A header map has room for so many names and no more.
+/// A header map has room for a limited number of names.
 #[tokio::test]
-async fn a_response_with_as_many_names_as_a_map_has_room_for_is_served() {
+async fn response_with_a_full_header_map_is_served() {
     let inner = Double::new(|_, _| {
         let mut response = ok("text");
         let headers = response.headers_mut();

@@ -1,4 +1,5 @@
-//! How long responses are kept: who decides, and what happens at the end.
+//! The expiry of responses: which setting decides, what happens then, and how long stale responses
+//! are kept.
 
 use std::{
     sync::{
@@ -24,7 +25,7 @@ fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// When the response to `GET /` expires, in seconds from now; `None` is never.
+/// The number of seconds until the response to `GET /` expires. `None` means never.
 async fn lifetime(stand: &Stand, options: CacheOptions) -> Option<u64> {
     let reply = stand.ask(with(options)).await;
     assert_eq!(reply.stored(), Stored::Yes);
@@ -33,7 +34,7 @@ async fn lifetime(stand: &Stand, options: CacheOptions) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn the_first_with_an_opinion_decides() {
+async fn most_specific_expiration_decides() {
     let stand = Stand::new(Double::counting());
     let new = CacheOptions::new;
     assert_eq!(lifetime(&stand, new()).await, None, "a private cache keeps forever");
@@ -55,7 +56,7 @@ async fn the_first_with_an_opinion_decides() {
 }
 
 #[tokio::test]
-async fn a_rule_without_an_opinion_leaves_it_to_the_next() {
+async fn rule_that_does_not_apply_leaves_the_decision_to_the_next() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         layer
             .expire_after(secs(10))
@@ -73,7 +74,7 @@ async fn a_rule_without_an_opinion_leaves_it_to_the_next() {
 }
 
 #[tokio::test]
-async fn the_first_url_pattern_that_matches_counts() {
+async fn first_matching_url_pattern_decides() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         layer
             .expire_urls([
@@ -102,7 +103,7 @@ async fn the_first_url_pattern_that_matches_counts() {
 }
 
 #[tokio::test]
-async fn an_expiration_for_a_status_keeps_the_status() {
+async fn expiration_for_a_status_makes_it_storable() {
     let stand =
         Stand::new(Double::new(|_, _| Response::builder().status(404).body(full("gone")).unwrap()))
             .with(|layer| layer.expire_statuses([(StatusCode::NOT_FOUND, SECOND)]).unwrap());
@@ -151,7 +152,7 @@ async fn a_hit_does_not_prolong_an_entry() {
 }
 
 #[tokio::test]
-async fn a_setting_counts_for_what_is_stored_from_then_on() {
+async fn changed_setting_applies_to_later_responses_only() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
     let stand = stand.with(|layer| layer.expire_after(SECOND));
@@ -165,7 +166,7 @@ async fn a_setting_counts_for_what_is_stored_from_then_on() {
 }
 
 #[tokio::test]
-async fn an_entry_that_has_expired_at_once_is_stored_and_never_served() {
+async fn response_that_expires_at_once_is_stored_and_never_served() {
     for expiration in [
         Expiration::After(Duration::ZERO),
         Expiration::At(T0.into()),
@@ -183,7 +184,7 @@ async fn an_entry_that_has_expired_at_once_is_stored_and_never_served() {
 }
 
 #[tokio::test]
-async fn a_point_in_time_counts_to_the_millisecond() {
+async fn expiry_at_a_time_is_exact_to_the_millisecond() {
     let end = Expiration::At(SystemTime::from(T0) + Duration::from_millis(1500));
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(end));
     stand.get("/").await;
@@ -205,7 +206,7 @@ async fn do_not_store_reads_but_does_not_write() {
 }
 
 #[tokio::test]
-async fn times_beyond_all_reckoning_are_far_ahead_and_nothing_panics() {
+async fn expirations_that_overflow_are_far_ahead_and_do_not_panic() {
     for expiration in [
         Expiration::After(Duration::MAX),
         Expiration::After(Duration::from_millis(u64::MAX)),
@@ -226,7 +227,7 @@ async fn times_beyond_all_reckoning_are_far_ahead_and_nothing_panics() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_makes_no_age_below_zero() {
+async fn age_is_zero_when_the_clock_is_set_back() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.get("/").await;
     stand.clock.set(Timestamp::from_millis(T0.as_millis() - 5_000));
@@ -235,9 +236,10 @@ async fn a_clock_that_is_set_back_makes_no_age_below_zero() {
     assert_eq!(reply.cache.age(), Some(Duration::ZERO));
 }
 
-/// RC failed the request for an empty `Expires`, and kept forever what had a bad `max-age`. Here time alone decides.
+/// requests-cache fails the request for an empty `Expires`, and keeps a response with a malformed
+/// `max-age` forever. Here, only the time that was set decides.
 #[tokio::test]
-async fn cache_headers_of_the_origin_change_nothing_however_malformed() {
+async fn cache_headers_change_nothing_without_the_http_rules() {
     for (name, value) in [
         ("expires", ""),
         ("expires", "0"),
@@ -261,7 +263,8 @@ async fn cache_headers_of_the_origin_change_nothing_however_malformed() {
     }
 }
 
-/// ACC counts from whenever its clock is read; here it is the arrival of the head.
+/// aiohttp-client-cache counts the lifetime from the moment that it reads its clock. Here it begins
+/// when the head arrives.
 #[tokio::test]
 async fn a_lifetime_begins_when_the_head_arrives() {
     let stand = Stand::new(Double::counting());
@@ -281,9 +284,10 @@ async fn a_lifetime_begins_when_the_head_arrives() {
     assert!(stand.get("/").await.is_from_store());
 }
 
-// ===== What is kept beyond its expiry =====
+// ===== How long stale responses are kept =====
 
-/// Until when the response to `GET /` is kept, in seconds from when it was stored.
+/// The end of the time for which the response to `request` is kept, in seconds after `T0`. `None`
+/// means forever.
 async fn kept(stand: &Stand, request: http::request::Builder) -> Option<u64> {
     let key = stand.ask(request).await.cache.key().unwrap();
     let hit = stand.layer.store().get(&key).await.unwrap().unwrap();
@@ -291,7 +295,7 @@ async fn kept(stand: &Stand, request: http::request::Builder) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn what_is_of_use_beyond_its_expiry_is_kept() {
+async fn stale_response_is_kept_as_long_as_it_may_be_used() {
     let stand = |line: Option<(&'static str, &'static str)>| {
         Stand::new(Double::new(move |_, _| match line {
             None => ok("x"),
@@ -313,9 +317,9 @@ async fn what_is_of_use_beyond_its_expiry_is_kept() {
     assert_eq!(kept(&stale, get("/never").extension(never)).await, None);
 }
 
-/// Else it goes first, and the variants beside it are found no more.
+/// Otherwise the resident is removed first, and its variants are no longer found.
 #[tokio::test]
-async fn a_resident_is_kept_as_long_as_what_it_leads_to() {
+async fn resident_is_kept_as_long_as_its_variants() {
     let inner = Double::new(|request, _| {
         let response = line(ok("x"), "vary", "x-a");
         if request.headers()["x-a"] == "tagged" {
@@ -331,15 +335,15 @@ async fn a_resident_is_kept_as_long_as_what_it_leads_to() {
     stand.ask(of("other")).await;
     let entries = stand.layer.entries();
     stand.clock.advance(secs(10));
-    assert_eq!(entries.remove_expired().await.unwrap(), 1, "the other one without a validator");
+    assert_eq!(entries.remove_expired().await.unwrap(), 1, "the variant without a validator");
     stand.clock.advance(secs(3599));
     assert_eq!(entries.remove_expired().await.unwrap(), 0);
     assert_eq!(stand.ask(of("tagged")).await.outcome(), Outcome::Miss(Miss::Expired));
 }
 
-/// What was stored while the clock was ahead would else be fresh until long after its time has come.
+/// Otherwise a response that was stored while the clock was ahead would be fresh for too long.
 #[tokio::test]
-async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
+async fn response_stored_while_the_clock_was_ahead_is_stale() {
     for http_rules in [false, true] {
         let stand = Stand::new(Double::new(|_, call| {
             line(ok(call.to_string()), "cache-control", "max-age=60")
@@ -355,7 +359,7 @@ async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
         assert!(stand.get("/").await.is_from_store());
 
-        // Clocks of machines that share a store differ a little.
+        // The clocks of machines that share a store may differ a little.
         stand.clock.set(T0.saturating_add(secs(61 + 4 * 60)));
         assert_eq!(stand.get("/").await.text(), "3");
         stand.clock.set(T0.saturating_add(secs(61)));
@@ -364,7 +368,7 @@ async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
 }
 
 #[tokio::test]
-async fn a_limit_shortens_every_lifetime_under_both_policies() {
+async fn max_ttl_shortens_every_lifetime_under_both_policies() {
     let limited = |stand: Stand| stand.with(|layer| layer.max_ttl(secs(10)));
     let new = CacheOptions::new;
     let stand = limited(Stand::new(Double::counting()));
@@ -372,9 +376,9 @@ async fn a_limit_shortens_every_lifetime_under_both_policies() {
     let own = new().refresh(true).expire_after(Expiration::Never);
     assert_eq!(lifetime(&stand, own).await, Some(10), "the request");
     let own = new().refresh(true).expire_after(secs(3));
-    assert_eq!(lifetime(&stand, own).await, Some(3), "a shorter one");
+    assert_eq!(lifetime(&stand, own).await, Some(3), "a shorter lifetime");
 
-    // By the headers, for a new response and for one that a 304 freshens.
+    // Under the HTTP rules, the limit applies to a new response and to one that a 304 freshens.
     let inner = Double::new(|request, _| {
         let age = if request.uri().path() == "/short" { "max-age=4" } else { "max-age=3600" };
         line(tagged(&request, "\"a\"", "text"), "cache-control", age)
@@ -387,14 +391,14 @@ async fn a_limit_shortens_every_lifetime_under_both_policies() {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.cache.expires_at()), (Outcome::Revalidated, end(10)));
 
-    // By hand.
+    // The limit also applies to `reset_expiration`.
     let entries = stand.layer.entries();
     entries.reset_expiration(secs(3600), |_| {}).await.unwrap();
     assert_eq!(stand.get("/").await.cache.expires_at(), end(10));
 }
 
 #[tokio::test]
-async fn one_pattern_after_the_other_takes_a_duration_or_an_expiration() {
+async fn url_patterns_are_added_with_a_duration_or_an_expiration() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         layer
             .expire_urls([("/none", Expiration::DoNotStore)])
@@ -428,7 +432,7 @@ async fn a_closure_may_return_a_duration() {
 }
 
 #[tokio::test]
-async fn the_closure_is_asked_as_often_for_a_response_that_is_refused_as_for_one_that_is_stored() {
+async fn closure_runs_as_often_for_refused_responses_as_for_stored_ones() {
     for control in ["max-age=60", "no-store"] {
         let stand = Stand::new(Double::new(move |_, _| {
             Response::builder().header("cache-control", control).body(full("a")).unwrap()

@@ -1,4 +1,5 @@
-//! Stores that fail: the request goes on, the status says so, the counters count it, and what is damaged is replaced.
+//! Stores that fail. Requests are answered, the status and the counters show the failure, and
+//! damaged entries are replaced.
 
 use std::error::Error;
 
@@ -25,7 +26,7 @@ const KINDS: [ErrorKind; 4] =
     [ErrorKind::Unavailable, ErrorKind::Full, ErrorKind::Incompatible, ErrorKind::Other];
 
 #[tokio::test]
-async fn a_store_that_cannot_be_read_is_a_miss() {
+async fn unreadable_store_is_a_miss() {
     for kind in KINDS {
         let (store, stand) = stand();
         stand.get("/").await;
@@ -33,7 +34,7 @@ async fn a_store_that_cannot_be_read_is_a_miss() {
         let reply = stand.get("/").await;
         assert_eq!(reply.outcome(), Outcome::Miss(Miss::StoreFailed(kind)));
         assert_eq!(reply.text(), "2");
-        assert_eq!(reply.stored(), Stored::Yes, "it may well be written");
+        assert_eq!(reply.stored(), Stored::Yes, "the store can be written");
         assert_eq!(stand.layer.stats().store_errors, 1);
         assert_eq!(stand.layer.stats().corrupt, 0);
         store.heal();
@@ -42,7 +43,7 @@ async fn a_store_that_cannot_be_read_is_a_miss() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_read_is_a_504_for_those_who_want_nothing_else() {
+async fn unreadable_store_is_a_504_for_only_if_cached_requests() {
     let (store, stand) = stand();
     stand.get("/").await;
     store.fail(Op::Get, ErrorKind::Unavailable);
@@ -52,7 +53,7 @@ async fn a_store_that_cannot_be_read_is_a_504_for_those_who_want_nothing_else() 
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_written_keeps_the_old_and_the_caller_gets_the_new() {
+async fn failed_write_keeps_the_old_entry_and_returns_the_new_response() {
     for op in [Op::Put, Op::Write, Op::Finish] {
         for kind in KINDS {
             let (store, stand) = stand();
@@ -74,7 +75,7 @@ async fn a_store_that_cannot_be_written_keeps_the_old_and_the_caller_gets_the_ne
 }
 
 #[tokio::test]
-async fn an_entry_too_large_for_its_store_is_no_fault_of_the_store() {
+async fn entry_too_large_for_its_store_is_no_store_error() {
     for op in [Op::Put, Op::Write, Op::Finish] {
         let (store, stand) = stand();
         store.fail(op, ErrorKind::TooLarge);
@@ -86,11 +87,11 @@ async fn an_entry_too_large_for_its_store_is_no_fault_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_damaged_entry_is_a_miss_is_counted_removed_and_replaced() {
+async fn damaged_entry_is_a_miss_and_is_counted_removed_and_replaced() {
     let (store, stand) = stand();
     stand.get("/").await;
     store.fail_nth(1, ErrorKind::Corrupt);
-    // Removed, though nothing may be written in its place.
+    // The entry is removed, though nothing may be stored in its place.
     let reply = stand.ask(with(CacheOptions::new().no_store(true))).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Corrupt), "2"));
     assert_eq!(store.inner().len().await.unwrap(), 0);
@@ -101,11 +102,11 @@ async fn a_damaged_entry_is_a_miss_is_counted_removed_and_replaced() {
     store.fail_nth(1, ErrorKind::Corrupt);
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.stored()), (Outcome::Miss(Miss::Corrupt), Stored::Yes));
-    assert_eq!(stand.get("/").await.text(), "4", "healed");
+    assert_eq!(stand.get("/").await.text(), "4", "replaced");
 }
 
 #[tokio::test]
-async fn a_damaged_variant_or_resident_heals_too() {
+async fn damaged_variant_or_resident_is_replaced() {
     for damaged in [1, 2] {
         let store = Faulty::new(Memory::default());
         let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
@@ -115,12 +116,12 @@ async fn a_damaged_variant_or_resident_heals_too() {
         store.fail_nth(damaged, ErrorKind::Corrupt);
         let reply = stand.get("/").await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Corrupt), "3"));
-        assert_eq!(stand.get("/").await.text(), "3", "healed, at step {damaged}");
+        assert_eq!(stand.get("/").await.text(), "3", "replaced, at step {damaged}");
     }
 }
 
 #[tokio::test]
-async fn a_damaged_entry_that_cannot_be_removed_is_a_miss_all_the_same() {
+async fn damaged_entry_that_cannot_be_removed_is_still_a_miss() {
     let (store, stand) = stand();
     stand.get("/").await;
     store.fail(Op::Remove, ErrorKind::Unavailable);
@@ -133,7 +134,7 @@ async fn a_damaged_entry_that_cannot_be_removed_is_a_miss_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_damaged_entry_stays_where_nothing_may_be_removed() {
+async fn damaged_entry_stays_under_a_read_only_layer() {
     let (store, stand) = stand();
     stand.get("/").await;
     let reader = stand.clone_with(|layer| layer.read_only(true));
@@ -164,9 +165,10 @@ async fn a_stored_body_that_breaks_off_ends_in_an_error_of_the_store() {
     }
 }
 
-/// Else it would break off forever (design, decision 8: what does not decode is counted and replaced).
+/// Otherwise it would break off at every read (design, decision 8: what does not decode is counted
+/// and replaced).
 #[tokio::test]
-async fn a_stored_body_that_is_damaged_is_counted_and_replaced() {
+async fn damaged_stored_body_is_counted_and_replaced() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::counting());
     stand.get("/").await;
@@ -180,7 +182,7 @@ async fn a_stored_body_that_is_damaged_is_counted_and_replaced() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_server_in_front_sees_that_a_body_broke_off() {
+async fn client_of_a_caching_server_sees_that_a_body_broke_off() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|_, _| ok("0123456789")));
     let address = serve(stand.service()).await;
@@ -188,7 +190,8 @@ async fn a_client_of_a_server_in_front_sees_that_a_body_broke_off() {
     assert!(raw_exchange(address, head).await.ends_with("0123456789"));
     store.fail(Op::Body, ErrorKind::Unavailable);
     let answer = raw_exchange(address, head).await;
-    // The connection ends, before the head or behind half of the body; in no case is there a shorter, whole response.
+    // The connection ends before the head or in the middle of the body. The client never receives a
+    // shorter response that looks complete.
     assert!(answer.is_empty() || answer.contains("content-length: 10"), "{answer}");
     assert!(!answer.ends_with("0123456789"), "{answer}");
 
@@ -200,10 +203,11 @@ async fn a_client_of_a_server_in_front_sees_that_a_body_broke_off() {
     }
 }
 
-// ===== Every operation of a kind (each in turn: `any_fault`) =====
+// ===== All operations of a kind fail (`any_fault` has each in turn) =====
 
-/// One of each: fetched, stored, hit, varying, refreshed, removed by an unsafe method, not stored.
-async fn day(stand: &Stand<Faulty<Memory>>) {
+/// Requests of each kind: misses, hits, variants, refreshes, `HEAD`, and an unsafe request that
+/// removes the stored response.
+async fn requests_of_each_kind(stand: &Stand<Faulty<Memory>>) {
     let text = async |request| stand.ask(request).await.text().to_owned();
     let varying = |value| get("/vary").header("x-a", value);
     for _ in 0..2 {
@@ -218,7 +222,7 @@ async fn day(stand: &Stand<Faulty<Memory>>) {
     assert_eq!(text(get("/plain")).await, "/plain");
 }
 
-fn everyday() -> Double {
+fn origin() -> Double {
     Double::new(|request, _| {
         let text = match request.headers().get("x-a") {
             Some(value) => value.to_str().unwrap().to_owned(),
@@ -230,28 +234,28 @@ fn everyday() -> Double {
 }
 
 #[tokio::test]
-async fn a_store_that_does_nothing_but_fail_is_a_cache_that_is_not_there() {
+async fn store_that_always_fails_behaves_like_no_cache() {
     for op in [Op::Get, Op::Put, Op::Write, Op::Finish, Op::Remove, Op::RemoveTagged] {
         for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt] {
             let store = Faulty::new(Memory::default());
-            let stand = Stand::over(store.clone(), everyday());
+            let stand = Stand::over(store.clone(), origin());
             store.fail(op, kind);
-            day(&stand).await;
-            day(&stand).await;
+            requests_of_each_kind(&stand).await;
+            requests_of_each_kind(&stand).await;
         }
     }
 }
 
-/// The management handle fails closed: whoever asks it wants to know.
+/// The management handle reports failures, since its callers want to know of them.
 #[tokio::test]
-async fn the_handle_reports_what_fails() {
+async fn handle_reports_store_failures() {
     let (store, stand) = stand();
     stand.get("/").await;
     let entries = stand.layer.entries();
     let kind = |result: Result<bool, store::Error>| result.map_err(|error| error.kind());
     store.fail(Op::Get, ErrorKind::Unavailable);
     assert_eq!(kind(entries.contains(&url("/")).await), Err(ErrorKind::Unavailable));
-    // A damaged entry counts as none, and is evicted.
+    // A damaged entry counts as absent, and is evicted.
     store.fail(Op::Get, ErrorKind::Corrupt);
     assert!(entries.get(&url("/")).await.unwrap().is_none());
     assert_eq!(entries.remove(&get("/").body(()).unwrap()).await.unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Who may follow whom: variants, methods, conditions, keys of one's own, other services.
+//! Which requests may follow a call: variants, methods, conditions, custom keys, other services.
 
 use std::{pin::pin, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Answers with the language that was asked for and the number of the call.
+/// Answers with the requested language and the number of the call.
 fn languages() -> Double {
     Double::new(|request, call| {
         let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
@@ -25,13 +25,14 @@ fn languages() -> Double {
 }
 
 #[tokio::test]
-async fn callers_of_one_variant_share_a_call_and_those_of_another_never_get_its_response() {
+async fn callers_of_one_variant_share_a_call_and_others_never_get_its_response() {
     let gate = Gate::closed();
     let stand = Stand::new(languages().behind(&gate));
     let stand = stand.with(|layer| layer.expire_after(Duration::from_secs(10)));
     let languages = ["de", "en", "de", "en", "fr", "fr", "de"];
     let ask = |language| stand.ask(get("/").header("accept-language", language));
-    // The first call tells that there are variants; from the second round on, that is known.
+    // The first response shows that there are variants. The cache knows this from the second round
+    // on.
     for (round, calls) in [(1, 3), (2, 3)] {
         let before = stand.calls();
         let mut burst = pin!(join_all(languages.map(ask)));
@@ -53,9 +54,10 @@ async fn callers_of_one_variant_share_a_call_and_those_of_another_never_get_its_
     assert_eq!(stand.layer.stats().in_flight, 0);
 }
 
-/// A response on its way is compared by the headers that it varies by, not by those of its request.
+/// A response in flight is compared by the headers that it varies by, not by all headers of its
+/// request.
 #[tokio::test]
-async fn a_newcomer_finds_its_variant_on_its_way_or_makes_its_own_call() {
+async fn newcomer_joins_its_variant_in_flight_or_makes_its_own_call() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner);
     let stand = Stand {
@@ -81,7 +83,7 @@ async fn a_newcomer_finds_its_variant_on_its_way_or_makes_its_own_call() {
 }
 
 #[tokio::test]
-async fn a_forced_refresh_never_follows_an_older_call_and_is_not_overwritten_by_it() {
+async fn forced_refresh_follows_no_older_call_and_is_not_overwritten_by_it() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut older = pin!(stand.get("/"));
@@ -91,14 +93,14 @@ async fn a_forced_refresh_never_follows_an_older_call_and_is_not_overwritten_by_
     assert_eq!((forced.text(), forced.stored()), ("2", Stored::Yes));
     gate.open(1);
     let older = soon(older).await;
-    assert_eq!(older.text(), "1", "who asked before gets what it asked for");
+    assert_eq!(older.text(), "1", "the earlier request gets its own response");
     assert_eq!(older.stored(), Stored::No(larder::status::Refusal::Superseded));
     assert_eq!(stand.get("/").await.text(), "2");
 }
 
-/// The same with the older response on its way already, and with requests that may follow the newer call.
+/// The older response is in flight already. Later requests may follow the newer call.
 #[tokio::test]
-async fn a_forced_refresh_leads_those_that_come_after_it() {
+async fn later_requests_follow_a_forced_refresh() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner);
     let older = call(&stand).await;
@@ -138,7 +140,7 @@ async fn heads_share_a_call_and_gets_share_another() {
 }
 
 #[tokio::test]
-async fn a_follower_that_has_the_response_already_is_told_so() {
+async fn follower_that_has_the_response_already_gets_a_304() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::new(|_, _| line(ok("body"), "etag", "\"1\"")).behind(&gate));
     let ask = |etag: &'static str| stand.ask(get("/").header("if-none-match", etag));
@@ -159,7 +161,7 @@ async fn a_follower_that_has_the_response_already_is_told_so() {
     assert!(stand.get("/").await.is_from_store());
 }
 
-/// A key of one's own may be that of requests which are not the same.
+/// Different requests may have the same custom key.
 #[tokio::test]
 async fn methods_that_share_a_key_do_not_share_a_call() {
     let gate = Gate::closed();
@@ -194,7 +196,7 @@ async fn urls_that_share_a_key_share_a_call() {
 }
 
 #[tokio::test]
-async fn who_forbids_to_ask_never_waits_for_one_who_does() {
+async fn only_if_cached_request_never_waits_for_a_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().behind(&gate));
     let mut leading = pin!(stand.get("/"));
@@ -209,14 +211,15 @@ async fn who_forbids_to_ask_never_waits_for_one_who_does() {
     assert_eq!(leading.await.text(), "1");
 }
 
-/// Bodies and errors of another type: nothing of them is the follower's business.
+/// The services have bodies and errors of different types. A follower does not depend on the
+/// leader's.
 #[tokio::test]
 async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner);
     let unused = tower::service_fn(|_: Request<_>| async {
         panic!("the other service has called already");
-        #[allow(unreachable_code, reason = "it says what type it would be")]
+        #[allow(unreachable_code, reason = "it states the type")]
         Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
     });
     let other = stand.layer.clone().layer(unused);
@@ -247,7 +250,7 @@ async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
 }
 
 #[tokio::test]
-async fn a_follower_that_asks_the_origin_asks_it_when_the_call_fails_during_a_removal() {
+async fn refreshing_follower_calls_the_origin_if_its_call_fails_in_a_removal() {
     let gate = Gate::closed();
     let second = gate.clone();
     let inner = Double::fallible(|_, call| match call {
@@ -268,7 +271,7 @@ async fn a_follower_that_asks_the_origin_asks_it_when_the_call_fails_during_a_re
     assert!(leader.as_mut().now_or_never().is_none());
     let mut follower = pin!(stand.ask(ask()));
     assert!(follower.as_mut().now_or_never().is_none());
-    // It removes nothing that is stored, and may mean what is on its way.
+    // It removes nothing that is stored, but may match the response in flight.
     let missing = Filter::new().status(StatusCode::NOT_FOUND);
     assert_eq!(stand.layer.entries().remove_where(&missing, |_| {}).await.unwrap(), 0);
     gate.open(1);

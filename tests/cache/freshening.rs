@@ -1,4 +1,5 @@
-//! What becomes of a stored response that a 304 has freshened: whether it may be kept, for how long, and where.
+//! A stored response that a 304 has freshened: whether it may be stored, for how long it is kept,
+//! and under which key.
 
 use std::{pin::pin, time::Duration};
 
@@ -16,14 +17,14 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An origin that answers by the request and the number of the call.
+/// An origin that answers according to the request and the number of the call.
 fn origin(
     answer: impl Fn(&Request<Bytes>, usize) -> Response<TestBody> + Send + Sync + 'static,
 ) -> Double {
     Double::new(move |request, call| answer(&request, call))
 }
 
-/// A cache that keeps for ten seconds and has the response to `GET /`, which has just expired.
+/// A cache whose responses are fresh for ten seconds. Its response to `GET /` has just expired.
 async fn expired(inner: Double) -> Stand {
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     expire(stand).await
@@ -36,10 +37,10 @@ async fn expire(stand: Stand) -> Stand {
     stand
 }
 
-// ===== What may be kept =====
+// ===== Whether it may be stored =====
 
 #[tokio::test]
-async fn a_304_with_a_cookie_freshens_nothing_in_a_shared_cache() {
+async fn shared_cache_does_not_store_a_304_with_a_cookie() {
     let inner = origin(|request, call| match call {
         1 => tagged(request, "\"a\"", "whole"),
         _ => line(tagged(request, "\"a\"", "whole"), "set-cookie", format!("id={call}")),
@@ -50,7 +51,11 @@ async fn a_304_with_a_cookie_freshens_nothing_in_a_shared_cache() {
         let reply = stand.get("/").await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"));
         assert_eq!(reply.stored(), Stored::No(Refusal::SetCookie));
-        assert_eq!(reply.lines("set-cookie"), [format!("id={call}").as_bytes()], "its own");
+        assert_eq!(
+            reply.lines("set-cookie"),
+            [format!("id={call}").as_bytes()],
+            "the cookie of this 304"
+        );
     }
     let stored = stand.layer.entries().get(&url("/")).await.unwrap().unwrap();
     assert!(!stored.headers().contains_key("set-cookie"));
@@ -79,9 +84,10 @@ async fn a_304_is_judged_by_the_rules_of_the_layer_and_of_the_request() {
     assert_eq!(stand.calls(), 6);
 }
 
-/// What lies under a key is what every request with that key gets; a 304 that varies by more says that it is not.
+/// A stored response answers every request with its key. A 304 that varies by more says that it
+/// must no longer do so.
 #[tokio::test]
-async fn a_304_that_varies_by_something_new_ends_the_response() {
+async fn a_304_with_a_new_vary_removes_the_stored_response() {
     for vary in ["*", "x-a", "x-a, x-b"] {
         let inner = origin(move |request, call| match call {
             1 => tagged(request, "\"a\"", "whole"),
@@ -97,7 +103,7 @@ async fn a_304_that_varies_by_something_new_ends_the_response() {
 }
 
 #[tokio::test]
-async fn an_entry_keeps_its_tags_and_its_place() {
+async fn freshened_entry_keeps_its_tags_and_its_key() {
     let stand = Stand::new(origin(|request, _| tagged(request, "\"a\"", "whole")))
         .with(|layer| layer.expire_after(SECOND));
     stand.ask(with(CacheOptions::new().add_tag("page"))).await;
@@ -108,7 +114,7 @@ async fn an_entry_keeps_its_tags_and_its_place() {
     assert_eq!(entries.remove_tag("page").await.unwrap(), 1);
 }
 
-// ===== How long =====
+// ===== How long it is kept =====
 
 #[tokio::test]
 async fn responses_with_validators_are_kept_for_an_hour_beyond_their_expiry() {
@@ -117,7 +123,7 @@ async fn responses_with_validators_are_kept_for_an_hour_beyond_their_expiry() {
     for _ in 0..2 {
         stand.clock.advance(SECOND * 3600 - Duration::from_millis(1));
         assert_eq!(entries.remove_expired().await.unwrap(), 0);
-        assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "kept, and kept anew");
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "kept, and kept again");
         stand.clock.advance(SECOND * 10);
     }
     stand.clock.advance(SECOND * 3600);
@@ -126,7 +132,7 @@ async fn responses_with_validators_are_kept_for_an_hour_beyond_their_expiry() {
 }
 
 #[tokio::test]
-async fn what_is_not_kept_beyond_its_expiry_is_removed_with_it() {
+async fn keep_expired_of_zero_removes_responses_at_their_expiry() {
     let stand = Stand::new(origin(|request, _| tagged(request, "\"a\"", "whole")))
         .with(|layer| layer.expire_after(SECOND * 10).keep_expired(Duration::ZERO));
     let stand = expire(stand).await;
@@ -138,7 +144,7 @@ async fn what_is_not_kept_beyond_its_expiry_is_removed_with_it() {
 // ===== Variants, and HEAD =====
 
 #[tokio::test]
-async fn a_variant_is_confirmed_and_the_one_that_leads_to_it_lives_on() {
+async fn freshened_variant_keeps_its_resident() {
     let inner = origin(|request, _| {
         let of = request.headers()["x-a"].to_str().unwrap();
         line(tagged(request, &format!("\"{of}\""), of), "vary", "x-a")
@@ -147,7 +153,7 @@ async fn a_variant_is_confirmed_and_the_one_that_leads_to_it_lives_on() {
     let of = |value: &str| get("/").header("x-a", value);
     stand.ask(of("2")).await;
     stand.ask(of("1")).await;
-    // Longer, in all, than the resident was first to be kept.
+    // This is longer in all than the resident was to be kept at first.
     for _ in 0..3 {
         stand.clock.advance(SECOND * 3000);
         stand.layer.entries().remove_expired().await.unwrap();
@@ -155,12 +161,12 @@ async fn a_variant_is_confirmed_and_the_one_that_leads_to_it_lives_on() {
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "1"));
     }
     assert_eq!(stand.ask(of("1")).await.outcome(), Outcome::Hit);
-    assert_eq!(stand.len().await, 2, "the one that leads to the other is kept");
+    assert_eq!(stand.len().await, 2, "the resident is kept");
     assert_eq!(stand.ask(of("2")).await.outcome(), Outcome::Revalidated);
 }
 
 #[tokio::test]
-async fn a_head_freshens_the_response_to_a_get() {
+async fn head_freshens_the_stored_response_to_a_get() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let reply = stand.ask(head("/")).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, ""));
@@ -173,7 +179,7 @@ async fn a_head_freshens_the_response_to_a_get() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_answered_anew_leaves_the_response_to_a_get_to_be_asked_for() {
+async fn new_response_to_a_head_leaves_the_response_to_a_get_stale() {
     let stand = expired(Double::new(|request, call| match *request.method() {
         Method::HEAD => line(Response::new(full("")), "etag", "\"new\""),
         _ => line(ok(call.to_string()), "etag", format!("\"{call}\"")),
@@ -186,7 +192,7 @@ async fn a_head_that_is_answered_anew_leaves_the_response_to_a_get_to_be_asked_f
 }
 
 #[tokio::test]
-async fn a_head_that_began_earlier_updates_the_response_to_a_get() {
+async fn head_that_began_earlier_updates_or_removes_the_response_to_a_get() {
     for (tag, expected) in [("\"old\"", Outcome::Hit), ("\"new\"", Outcome::Miss(Miss::Absent))] {
         let gate = Gate::closed();
         let inner = Double::new(move |request, _| match *request.method() {
@@ -207,7 +213,7 @@ async fn a_head_that_began_earlier_updates_the_response_to_a_get() {
     }
 }
 
-/// An origin that has new names in each of its 304s does not make the entry grow for ever.
+/// An origin that sends new names in each 304 does not make the entry grow without limit.
 #[tokio::test]
 async fn a_stored_head_does_not_grow_with_every_304() {
     let stand = Stand::new(Double::new(|request, call| {

@@ -1,5 +1,5 @@
-//! The HTTP rules at work in the layer: whose response it is, what is kept beside its own place, what else is removed. The
-//! cases of the field's suite are in `tests/http_cases`.
+//! The HTTP rules in the layer: whose response is stored, what is stored beside whole responses to
+//! `GET`, and what else is removed. The cases of the conformance suite are in `tests/http_cases`.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::support::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Answers each call with its number, and with the header lines that the path names: `/name:value/name:value`.
-fn says() -> Double {
+/// Answers each call with its number and the header lines in the path: `/name:value/name:value`.
+fn origin() -> Double {
     Double::new(|request, call| {
         let mut response = ok(call.to_string());
         let path: String = request.uri().path().into();
@@ -25,24 +25,24 @@ fn says() -> Double {
 }
 
 fn private() -> Stand {
-    Stand::new(says()).with(CacheLayer::http_rules)
+    Stand::new(origin()).with(CacheLayer::http_rules)
 }
 
 fn shared() -> Stand {
-    Stand::shared(says()).with(CacheLayer::http_rules)
+    Stand::shared(origin()).with(CacheLayer::http_rules)
 }
 
-async fn two<B: larder::store::Store>(
+async fn is_reused<B: larder::store::Store>(
     stand: &Stand<B>,
     one: http::request::Builder,
-    two: http::request::Builder,
+    other: http::request::Builder,
 ) -> bool {
     stand.ask(one).await;
-    stand.ask(two).await.is_from_store()
+    stand.ask(other).await.is_from_store()
 }
 
 #[tokio::test]
-async fn the_headers_decide_and_the_answer_tells_its_age() {
+async fn headers_decide_the_lifetime_and_a_hit_has_an_age() {
     let stand = private();
     assert!(!stand.get("/cache-control:max-age=60").await.headers.contains_key("age"));
     stand.clock.advance(MINUTE / 2);
@@ -56,12 +56,12 @@ async fn the_headers_decide_and_the_answer_tells_its_age() {
 }
 
 #[tokio::test]
-async fn what_the_headers_leave_open_the_expirations_decide() {
+async fn expirations_decide_what_the_headers_leave_open() {
     let stand = private().with(|layer| layer.expire_after(MINUTE));
     for (path, is_kept) in
         [("/", true), ("/cache-control:max-age=9", true), ("/cache-control:no-cache", false)]
     {
-        assert_eq!(two(&stand, get(path), get(path)).await, is_kept, "{path}");
+        assert_eq!(is_reused(&stand, get(path), get(path)).await, is_kept, "{path}");
     }
     stand.clock.advance(MINUTE / 2);
     assert!(stand.get("/").await.is_from_store());
@@ -69,7 +69,7 @@ async fn what_the_headers_leave_open_the_expirations_decide() {
 }
 
 #[tokio::test]
-async fn a_shared_cache_hands_on_what_is_meant_for_all() {
+async fn shared_cache_reuses_only_responses_for_all_users() {
     let alice = |path| get(path).header("authorization", "alice").header("cookie", "a=1");
     let bob = |path| get(path).header("authorization", "bob");
     for (path, is_shared) in [
@@ -82,23 +82,24 @@ async fn a_shared_cache_hands_on_what_is_meant_for_all() {
         ("/cache-control:public,no-cache/etag:x", false),
     ] {
         let stand = shared();
-        assert_eq!(two(&stand, alice(path), bob(path)).await, is_shared, "{path}");
-        // In a private one, credentials are part of the key.
-        assert!(!two(&private(), alice(path), bob(path)).await, "{path}");
+        assert_eq!(is_reused(&stand, alice(path), bob(path)).await, is_shared, "{path}");
+        // In a private cache, credentials are part of the key.
+        assert!(!is_reused(&private(), alice(path), bob(path)).await, "{path}");
     }
 }
 
-/// What was stored for one client is not handed to all by a layer of another kind over the same store.
+/// A response that was stored for one client must not reach all clients through a shared layer over
+/// the same store.
 #[tokio::test]
-async fn what_a_private_cache_has_kept_a_shared_one_does_not_hand_on() {
+async fn shared_cache_does_not_reuse_what_a_private_cache_has_stored() {
     let store = Memory::default();
     let path = "/cache-control:private,max-age=60";
-    let one = Stand::over(store.clone(), says()).with(CacheLayer::http_rules);
+    let one = Stand::over(store.clone(), origin()).with(CacheLayer::http_rules);
     assert_eq!(one.get(path).await.stored(), Stored::Yes);
     let all = CacheLayer::shared(store).clock(one.clock.clone()).http_rules();
     let reply = Reply::read(
         tower::ServiceExt::oneshot(
-            tower::Layer::layer(&all, says()),
+            tower::Layer::layer(&all, origin()),
             get(path).body(empty()).unwrap(),
         )
         .await
@@ -108,9 +109,9 @@ async fn what_a_private_cache_has_kept_a_shared_one_does_not_hand_on() {
     assert!(!reply.is_from_store());
 }
 
-/// What the origin wants to be asked about each time, it may answer differently for each who asks.
+/// The origin wants to be asked each time, and may answer each request differently.
 #[tokio::test]
-async fn nobody_follows_a_call_whose_response_is_not_to_be_reused() {
+async fn response_that_needs_revalidation_is_not_shared_in_flight() {
     for (path, calls) in [
         ("/cache-control:max-age=60", 1),
         ("/cache-control:no-cache/etag:x", 5),
@@ -124,9 +125,9 @@ async fn nobody_follows_a_call_whose_response_is_not_to_be_reused() {
 }
 
 #[tokio::test]
-async fn a_request_is_heard() {
+async fn request_directives_are_obeyed() {
     let path = "/cache-control:max-age=60/etag:x";
-    let says = |value: &'static str| get(path).header("cache-control", value);
+    let with_directive = |value: &'static str| get(path).header("cache-control", value);
     let stand = shared();
     stand.get(path).await;
     stand.clock.advance(MINUTE / 2);
@@ -137,12 +138,12 @@ async fn a_request_is_heard() {
         ("no-store", true),
         ("max-age=29", false),
     ] {
-        assert_eq!(stand.ask(says(demand)).await.is_from_store(), is_hit, "{demand}");
+        assert_eq!(stand.ask(with_directive(demand)).await.is_from_store(), is_hit, "{demand}");
     }
     stand.clock.advance(MINUTE * 2);
-    let reply = stand.ask(says("only-if-cached")).await;
+    let reply = stand.ask(with_directive("only-if-cached")).await;
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
-    let reply = stand.ask(says("max-stale")).await;
+    let reply = stand.ask(with_directive("max-stale")).await;
     assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::MaxStale));
     let reply =
         stand.ask(get("/cache-control:max-age=60").header("cache-control", "no-store")).await;
@@ -150,7 +151,7 @@ async fn a_request_is_heard() {
 }
 
 #[tokio::test]
-async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
+async fn post_response_for_a_get_answers_it_and_is_removed_with_it() {
     let path = "/cache-control:max-age=60";
     let own = url(path);
     let inner = Double::new(move |_, call| {
@@ -167,13 +168,15 @@ async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
     assert_eq!(reply.text(), "3");
     assert_eq!(stand.layer.entries().remove(url(path).as_str()).await.unwrap(), 1);
     assert!(!stand.get(path).await.is_from_store());
-    // The response to another URL does not speak for this one, but of it: what is stored is stale.
+    // The response to another URL is not stored for this one. But it names this one, so the stored
+    // response is invalidated.
     assert!(stand.get(path).await.is_from_store());
     stand.ask(Request::post(url("/other"))).await;
     assert!(!stand.get(path).await.is_from_store());
 }
 
-/// What a `POST` that began before a newer response came says of a `GET` is older, and so is a part.
+/// A part that was requested before a newer response arrived is older than that response. This
+/// holds for the response to a `POST` too.
 #[tokio::test]
 async fn detached_calls_do_not_replace_newer_responses() {
     let own = url("/");
@@ -198,9 +201,9 @@ async fn detached_calls_do_not_replace_newer_responses() {
     assert_eq!(reply.text(), "02");
 }
 
-/// A 304 without a `Date` is of the time at which it comes.
+/// A 304 without a `Date` has the time of its arrival.
 #[tokio::test]
-async fn a_304_without_a_date_makes_what_is_stored_fresh() {
+async fn a_304_without_a_date_freshens_the_stored_response() {
     let inner = Double::new(|request, call| {
         let mut response = line(ok(call.to_string()), "cache-control", "max-age=60");
         if request.headers().contains_key("if-none-match") {
@@ -219,7 +222,7 @@ async fn a_304_without_a_date_makes_what_is_stored_fresh() {
 }
 
 #[tokio::test]
-async fn parts_are_kept_as_parts_and_removed_with_the_url() {
+async fn parts_are_stored_as_parts_and_removed_with_the_url() {
     let inner = Double::new(|request, _| {
         if !request.headers().contains_key("range") {
             return line(ok("0123456789"), "cache-control", "no-store");
@@ -242,7 +245,7 @@ async fn parts_are_kept_as_parts_and_removed_with_the_url() {
 }
 
 #[tokio::test]
-async fn an_unsafe_request_removes_what_its_response_names_of_the_same_origin() {
+async fn unsafe_request_removes_the_same_origin_urls_that_its_response_names() {
     let page = "/cache-control:max-age=60";
     for (name, value, is_removed) in [
         ("location", page.to_owned(), true),
@@ -262,7 +265,7 @@ async fn an_unsafe_request_removes_what_its_response_names_of_the_same_origin() 
 }
 
 #[tokio::test]
-async fn a_group_is_removed_as_one() {
+async fn responses_of_a_group_are_removed_together() {
     let inner = Double::new(|request, call| {
         let response = line(ok(call.to_string()), "cache-control", "max-age=60");
         match request.method() {
@@ -277,7 +280,7 @@ async fn a_group_is_removed_as_one() {
     }
     let listed: Vec<_> = stand.layer.entries().stream().map(Result::unwrap).collect().await;
     assert_eq!(listed.len(), 3);
-    assert!(listed.iter().all(|info| info.tags.is_empty()), "the cache's own are not shown");
+    assert!(listed.iter().all(|info| info.tags.is_empty()), "the cache's own tags are not shown");
     stand.ask(Request::post(url("/form"))).await;
     assert!(!stand.get("/a").await.is_from_store() && !stand.get("/b").await.is_from_store());
     assert!(stand.get("/alone").await.is_from_store());
@@ -289,7 +292,7 @@ async fn a_head_freshens_the_same_representation_and_removes_another() {
         let inner = Double::new(move |request, call| {
             let response = line(ok("body"), "cache-control", "max-age=60");
             let response = line(response, "x-call", call.to_string());
-            // It knows no conditions.
+            // The origin ignores conditions.
             line(response, "etag", if request.method() == Method::HEAD { tag } else { "\"a\"" })
         });
         let stand = Stand::shared(inner).with(CacheLayer::http_rules);
@@ -304,61 +307,61 @@ async fn a_head_freshens_the_same_representation_and_removes_another() {
 }
 
 #[tokio::test]
-async fn a_targeted_field_speaks_to_this_cache_alone() {
+async fn targeted_field_applies_only_to_the_cache_it_is_for() {
     let path = "/cache-control:no-store/x-our-cache-control:max-age=60";
     let stand = shared().with(|layer| layer.targeted_by(["x-our-cache-control"]).unwrap());
-    assert!(two(&stand, get(path), get(path)).await);
-    assert!(!two(&shared(), get(path), get(path)).await);
+    assert!(is_reused(&stand, get(path), get(path)).await);
+    assert!(!is_reused(&shared(), get(path), get(path)).await);
 }
 
-/// Each of these settings implies `http_rules`, and none takes back what another has set.
+/// Each of these settings implies `http_rules`, and none undoes another.
 #[tokio::test]
-async fn the_settings_of_the_http_rules_hold_in_any_order() {
+async fn settings_of_the_http_rules_apply_in_any_order() {
     let targeted = |layer: CacheLayer<Memory>| layer.targeted_by(["x-our-cache-control"]).unwrap();
-    let heeding = |layer: CacheLayer<Memory>| layer.no_vary_search(true);
+    let with_no_vary_search = |layer: CacheLayer<Memory>| layer.no_vary_search(true);
     for stand in [
-        Stand::shared(says()).with(|layer| heeding(targeted(layer.http_rules()))),
-        Stand::shared(says()).with(|layer| heeding(targeted(layer)).http_rules()),
-        Stand::shared(says()).with(|layer| targeted(heeding(layer)).http_rules()),
-        Stand::shared(says()).with(|layer| targeted(heeding(layer).http_rules())),
+        Stand::shared(origin()).with(|layer| with_no_vary_search(targeted(layer.http_rules()))),
+        Stand::shared(origin()).with(|layer| with_no_vary_search(targeted(layer)).http_rules()),
+        Stand::shared(origin()).with(|layer| targeted(with_no_vary_search(layer)).http_rules()),
+        Stand::shared(origin()).with(|layer| targeted(with_no_vary_search(layer).http_rules())),
     ] {
         let path = "/cache-control:no-store/x-our-cache-control:max-age=60";
-        assert!(two(&stand, get(path), get(path)).await, "the field speaks to it");
+        assert!(is_reused(&stand, get(path), get(path)).await, "the targeted field applies");
         let path = "/cache-control:max-age=60/cdn-cache-control:no-store";
-        assert!(two(&stand, get(path), get(path)).await, "in place of the default");
+        assert!(is_reused(&stand, get(path), get(path)).await, "it replaces the default field");
         let path = "/x-our-cache-control:max-age=60/no-vary-search:except=()";
         let (one, other) = (format!("{path}?a"), format!("{path}?b"));
-        assert!(two(&stand, get(&one), get(&other)).await, "queries do not matter");
+        assert!(is_reused(&stand, get(&one), get(&other)).await, "queries do not matter");
     }
 }
 
-// ===== What a shared cache must not do to others =====
+// ===== A shared cache keeps users apart =====
 
 #[tokio::test]
-async fn what_nothing_is_said_of_is_not_for_all_where_a_cookie_was_sent() {
+async fn response_to_a_cookie_without_cache_control_is_not_shared() {
     let stand = shared().with(|layer| layer.expire_after(MINUTE));
     let alice = get("/account").header("cookie", "sid=alice");
-    assert!(!two(&stand, alice, get("/account")).await);
-    assert!(two(&stand, get("/page"), get("/page").header("cookie", "sid=bob")).await);
+    assert!(!is_reused(&stand, alice, get("/account")).await);
+    assert!(is_reused(&stand, get("/page"), get("/page").header("cookie", "sid=bob")).await);
 }
 
 #[tokio::test]
-async fn no_setting_hands_one_users_answer_to_another() {
+async fn no_setting_gives_one_users_response_to_another() {
     let path = "/cache-control:max-age=60";
     for stand in [
-        Stand::shared(says()).with(|layer| layer.http_rules().store_credentialed(true)),
-        Stand::shared(says()).with(|layer| layer.store_credentialed(true).http_rules()),
+        Stand::shared(origin()).with(|layer| layer.http_rules().store_credentialed(true)),
+        Stand::shared(origin()).with(|layer| layer.store_credentialed(true).http_rules()),
     ] {
         let alice = get(path).header("authorization", "alice");
-        assert!(!two(&stand, alice, get(path).header("authorization", "bob")).await);
+        assert!(!is_reused(&stand, alice, get(path).header("authorization", "bob")).await);
         assert!(!stand.get(path).await.is_from_store());
     }
 }
 
-/// One whose answer is nobody else's does not let others wait for it, nor waits for theirs.
+/// The response is for this user alone. So the request neither follows another nor is followed.
 #[tokio::test]
-async fn who_says_who_he_is_waits_for_nobody() {
-    let (inner, gate) = says().gated();
+async fn requests_with_credentials_do_not_wait_for_each_other() {
+    let (inner, gate) = origin().gated();
     let stand = Stand::shared(inner).with(CacheLayer::http_rules);
     let path = "/cache-control:private";
     let ask = |who: &'static str| stand.ask(get(path).header("authorization", who));
@@ -371,7 +374,7 @@ async fn who_says_who_he_is_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn nobody_removes_what_is_stored_by_what_he_alone_is_told() {
+async fn response_to_credentials_does_not_remove_the_stored_response() {
     let inner = Double::new(|request, call| {
         let is_asked = request.headers().contains_key("authorization");
         let response =
@@ -399,7 +402,7 @@ async fn no_cache_with_only_if_cached_is_answered_with_504() {
     assert_eq!((reply.status, stand.calls()), (StatusCode::GATEWAY_TIMEOUT, 1));
 }
 
-/// A field that is for one is neither stored nor kept from him.
+/// A field that is for one user is not stored, but that user receives it.
 #[tokio::test]
 async fn the_caller_that_revalidated_gets_its_own_fields() {
     let inner = Double::new(|request, call| {
@@ -419,7 +422,8 @@ async fn the_caller_that_revalidated_gets_its_own_fields() {
     assert!(!stored.headers().contains_key("set-cookie"));
 }
 
-/// What a private response is asked for is asked as it was: its 304 reaches the one who has a copy.
+/// A private response is not stored. So the caller's condition is forwarded, and the 304 reaches
+/// the caller, who has a copy.
 #[tokio::test]
 async fn conditions_on_responses_that_are_not_stored_reach_the_origin() {
     let inner = Double::new(|request, call| {
@@ -437,7 +441,7 @@ async fn conditions_on_responses_that_are_not_stored_reach_the_origin() {
 }
 
 #[tokio::test]
-async fn a_part_that_was_removed_on_its_way_is_not_brought_back() {
+async fn part_removed_in_flight_is_not_stored_again() {
     let inner = Double::new(|_, _| {
         let mut response = line(ok("3456"), "content-range", "bytes 3-6/10");
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -455,9 +459,10 @@ async fn a_part_that_was_removed_on_its_way_is_not_brought_back() {
     assert_eq!(stand.calls(), 2);
 }
 
-/// The origin has something else by now, and answers with a part of it: that is not what is stored whole.
+/// The origin's response has changed, and it answers with a part of the new one. That part must not
+/// replace the stored whole.
 #[tokio::test]
-async fn a_part_never_takes_the_place_of_the_whole() {
+async fn part_never_replaces_the_whole_response() {
     let inner = Double::new(|request, call| {
         let mut response = ok(if call == 1 { "0123456789" } else { "ab" });
         if call > 1 && request.headers().contains_key("range") {

@@ -1,4 +1,4 @@
-//! Where the origin fails, what has expired stands in for as long as that is allowed.
+//! If the origin fails, a stale response is served for as long as `stale_if_error` allows.
 
 use std::{
     task::{Context, Poll},
@@ -25,7 +25,8 @@ const DOWN: Broken = Broken("down");
 const STALE: Outcome = Outcome::Stale(Stale::IfError);
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
-/// A cache that keeps for ten seconds, and stale for five more, over an origin that answers once and then as it is told.
+/// A cache with an expired response to `GET /`. Responses are fresh for ten seconds, and may be
+/// served stale for five more. The origin's first response is `old`. Later calls get `answer`.
 async fn expired(
     answer: impl Fn(usize) -> Result<Response<TestBody>, Broken> + Send + Sync + 'static,
 ) -> Stand {
@@ -40,7 +41,7 @@ async fn expired(
 }
 
 #[track_caller]
-fn is_stale(reply: &Reply) {
+fn assert_stale_if_error(reply: &Reply) {
     assert_eq!((reply.outcome(), reply.status), (STALE, StatusCode::OK));
     assert_eq!((reply.text(), reply.stored()), ("old", Stored::Yes));
 }
@@ -48,37 +49,37 @@ fn is_stale(reply: &Reply) {
 // ===== What is a failure =====
 
 #[tokio::test]
-async fn an_error_is_answered_with_what_has_expired_until_the_limit() {
+async fn stale_response_is_served_for_an_error_until_the_limit() {
     let stand = expired(|_| Err(DOWN)).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     stand.clock.advance(SECOND * 5 - Duration::from_millis(1));
     let reply = stand.get("/").await;
-    is_stale(&reply);
+    assert_stale_if_error(&reply);
     assert_eq!(reply.cache.age(), Some(SECOND * 15 - Duration::from_millis(1)));
     assert_eq!(reply.cache.expires_at(), Some(T0.saturating_add(SECOND * 10).into()));
     assert!(reply.is_from_store() && !reply.is_hit() && !reply.cache.is_coalesced());
     let field = "larder; fwd=stale; ttl=-4; detail=stale-if-error";
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     stand.clock.advance(Duration::from_millis(1));
-    assert_eq!(stand.error(get("/")).await, DOWN, "the very error");
+    assert_eq!(stand.error(get("/")).await, DOWN, "the error itself");
     let stats = stand.layer.stats();
     assert_eq!((stats.stale_if_error, stats.misses, stats.calls, stats.in_flight), (1, 2, 3, 0));
     assert_eq!((stand.calls(), stand.len().await), (3, 1));
 }
 
 #[tokio::test]
-async fn without_a_limit_a_failure_is_one() {
+async fn without_a_limit_the_error_is_returned() {
     let stand = expired(|_| Err(DOWN)).await.with(|layer| layer.stale_if_error(StaleLimit::None));
     assert_eq!(stand.error(get("/")).await, DOWN);
 }
 
 #[tokio::test]
-async fn the_statuses_of_a_failing_server_are_failures_and_others_are_answers() {
+async fn only_statuses_of_a_failing_server_are_failures() {
     for code in 400..600 {
         let stand = expired(move |_| Ok(status(code))).await;
         let reply = stand.get("/").await;
         if [500, 502, 503, 504].contains(&code) {
-            is_stale(&reply);
+            assert_stale_if_error(&reply);
         } else {
             assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired), "{code}");
             assert_eq!(reply.status.as_u16(), code);
@@ -87,7 +88,7 @@ async fn the_statuses_of_a_failing_server_are_failures_and_others_are_answers() 
 }
 
 #[tokio::test]
-async fn which_statuses_are_failures_can_be_said() {
+async fn failure_statuses_can_be_chosen() {
     let chosen = [StatusCode::TOO_MANY_REQUESTS, StatusCode::NOT_FOUND];
     for (code, is_failure) in [(429, true), (404, true), (500, false), (503, false)] {
         let stand = expired(move |_| Ok(status(code))).await;
@@ -98,7 +99,7 @@ async fn which_statuses_are_failures_can_be_said() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_a_failing_response_comes_as_it_is() {
+async fn failed_response_is_passed_on_unchanged_beyond_the_limit() {
     let stand = expired(|_| Ok(line(status(503), "retry-after", "7"))).await;
     stand.clock.advance(SECOND * 5);
     let reply = stand.get("/").await;
@@ -107,9 +108,9 @@ async fn beyond_the_limit_a_failing_response_comes_as_it_is() {
     assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired));
 }
 
-/// The error is a box here, as tower's own layers make it.
+/// The error is boxed here, as tower's own layers return it.
 #[tokio::test(start_paused = true)]
-async fn a_time_limit_of_an_inner_layer_is_an_error_like_any() {
+async fn timeout_of_an_inner_layer_is_a_failure() {
     let clock = ManualClock::new(T0);
     let layer = CacheLayer::private(Memory::default())
         .clock(clock.clone())
@@ -121,7 +122,7 @@ async fn a_time_limit_of_an_inner_layer_is_an_error_like_any() {
     gate.open(1);
     Reply::read(ask().await.unwrap()).await;
     clock.advance(SECOND * 10);
-    is_stale(&Reply::read(ask().await.unwrap()).await);
+    assert_stale_if_error(&Reply::read(ask().await.unwrap()).await);
     clock.advance(SECOND * 5);
     let error: BoxError = ask().await.unwrap_err();
     assert!(error.is::<Elapsed>(), "{error}");
@@ -145,17 +146,19 @@ impl<B> Service<Request<B>> for NeverReady {
 }
 
 #[tokio::test]
-async fn an_inner_service_that_is_not_ready_has_failed() {
+async fn inner_service_that_fails_to_become_ready_is_a_failure() {
     let stand = expired(|_| Err(DOWN)).await;
     let request = get("/").body(empty()).unwrap();
-    is_stale(&Reply::read(stand.layer.layer(NeverReady).oneshot(request).await.unwrap()).await);
+    assert_stale_if_error(
+        &Reply::read(stand.layer.layer(NeverReady).oneshot(request).await.unwrap()).await,
+    );
 }
 
 #[tokio::test]
-async fn no_runtime_is_needed() {
+async fn stale_if_error_needs_no_runtime() {
     let stand = expired(|_| Err(DOWN)).await;
     let answer = std::thread::spawn(move || stand.get("/").now_or_never());
-    is_stale(&answer.join().unwrap().expect("nothing to wait for"));
+    assert_stale_if_error(&answer.join().unwrap().expect("nothing to wait for"));
 }
 
 // ===== A body that breaks off =====
@@ -167,12 +170,13 @@ async fn a_body_that_breaks_off_at_once_is_a_failure() {
             Ok(Response::new(frames(chunks.iter().copied(), Some(Err("cut".into())))))
         })
         .await;
-        is_stale(&stand.get("/").await);
-        // Where nothing stands in, the caller gets what there is of it, and the error.
+        assert_stale_if_error(&stand.get("/").await);
+        // If no stale response may be served, the caller gets what there is of the body, and the
+        // error.
         let reply = stand.ask(with(NEW().stale_if_error(StaleLimit::None))).await;
         assert_eq!((&reply.body[..], reply.error.is_some()), (chunks.concat().as_bytes(), true));
         assert_eq!(reply.stored(), Stored::No(Refusal::BodyFailed));
-        is_stale(&stand.get("/").await);
+        assert_stale_if_error(&stand.get("/").await);
     }
 }
 
@@ -183,17 +187,17 @@ fn streaming() -> (Sender, impl Fn(usize) -> Result<Response<TestBody>, Broken>)
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_before_its_first_chunk_is_a_failure_whenever_that_is() {
+async fn body_that_breaks_off_before_its_first_chunk_is_a_failure_at_any_time() {
     let (sender, answer) = streaming();
     let stand = expired(answer).await;
     let mut ask = Box::pin(stand.get("/"));
-    assert!((&mut ask).now_or_never().is_none(), "the head alone proves nothing");
+    assert!((&mut ask).now_or_never().is_none(), "the head alone is not enough");
     sender.fail("cut");
-    is_stale(&ask.await);
+    assert_stale_if_error(&ask.await);
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_later_is_the_callers_and_leaves_the_entry() {
+async fn body_that_breaks_off_later_reaches_the_caller_and_leaves_the_entry() {
     let (sender, answer) = streaming();
     let stand = expired(answer).await;
     sender.send("ne");
@@ -206,9 +210,9 @@ async fn a_body_that_breaks_off_later_is_the_callers_and_leaves_the_entry() {
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Stale(Stale::OnlyIfCached), "old"));
 }
 
-/// What was read to see whether the body holds is not lost.
+/// What was read to see whether the body breaks off is not lost.
 #[tokio::test]
-async fn a_body_that_holds_arrives_whole() {
+async fn body_that_does_not_break_off_arrives_whole() {
     let (sender, answer) = streaming();
     let stand = expired(answer).await;
     sender.send("one ");
@@ -221,7 +225,7 @@ async fn a_body_that_holds_arrives_whole() {
     assert_eq!(stand.get("/").await.text(), "one two three");
 }
 
-// ===== Who gets it =====
+// ===== Which requests get the stale response =====
 
 #[tokio::test]
 async fn a_request_has_its_own_limit() {
@@ -230,17 +234,17 @@ async fn a_request_has_its_own_limit() {
     stand.clock.advance(SECOND * 1000);
     assert_eq!(stand.error(get("/")).await, DOWN);
     for limit in [StaleLimit::Unlimited, StaleLimit::Within(SECOND * 1001)] {
-        is_stale(&stand.ask(with(NEW().stale_if_error(limit))).await);
+        assert_stale_if_error(&stand.ask(with(NEW().stale_if_error(limit))).await);
     }
 }
 
 #[tokio::test]
-async fn who_forces_a_refresh_gets_the_failure_as_it_is() {
+async fn forced_refresh_gets_the_failure_itself() {
     let stand = expired(|call| if call == 2 { Err(DOWN) } else { Ok(status(503)) }).await;
     assert_eq!(stand.error(with(NEW().force_refresh(true))).await, DOWN);
     let reply = stand.ask(with(NEW().force_refresh(true))).await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
-    is_stale(&stand.ask(with(NEW().refresh(true))).await);
+    assert_stale_if_error(&stand.ask(with(NEW().refresh(true))).await);
 }
 
 #[tokio::test]
@@ -249,13 +253,13 @@ async fn a_fresh_response_is_served_if_a_refresh_fails() {
     stand.clock.set(T0);
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     let reply = stand.ask(with(NEW().refresh(true))).await;
-    is_stale(&reply);
+    assert_stale_if_error(&reply);
     let field = "larder; fwd=request; ttl=10; detail=stale-if-error";
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
 }
 
 #[tokio::test]
-async fn those_behind_a_call_that_fails_do_not_call_again() {
+async fn followers_of_a_failed_call_make_no_call() {
     let (inner, gate) = Double::fallible(|_, call| match call {
         1 => Ok(ok("old")),
         _ => Err(DOWN),
@@ -269,32 +273,32 @@ async fn those_behind_a_call_that_fails_do_not_call_again() {
     let mut asks: Vec<_> = (0..1000).map(|_| Box::pin(stand.get("/"))).collect();
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()));
     gate.open(1000);
-    join_all(asks).await.iter().for_each(is_stale);
+    join_all(asks).await.iter().for_each(assert_stale_if_error);
     assert_eq!((stand.calls(), stand.layer.stats().stale_if_error), (2, 1000));
 }
 
-/// Nothing has to be stored for it.
+/// Serving a stale response requires no write.
 #[tokio::test]
-async fn a_reader_and_who_does_not_store_get_it_as_well() {
+async fn no_store_requests_and_read_only_layers_get_the_stale_response() {
     let stand = expired(|_| Err(DOWN)).await;
-    is_stale(&stand.ask(with(NEW().no_store(true))).await);
+    assert_stale_if_error(&stand.ask(with(NEW().no_store(true))).await);
     let reader = stand.clone_with(|layer| layer.read_only(true));
-    is_stale(&reader.get("/").await);
+    assert_stale_if_error(&reader.get("/").await);
     stand.layer.set_enabled(false);
     assert_eq!(stand.error(get("/")).await, DOWN);
 }
 
 #[tokio::test]
-async fn the_origin_is_asked_each_time_and_its_recovery_seen_at_once() {
+async fn origin_is_called_each_time_and_its_recovery_is_seen_at_once() {
     let stand = expired(|call| if call < 4 { Err(DOWN) } else { Ok(ok("new")) }).await;
-    is_stale(&stand.get("/").await);
-    is_stale(&stand.get("/").await);
+    assert_stale_if_error(&stand.get("/").await);
+    assert_stale_if_error(&stand.get("/").await);
     assert_eq!(stand.get("/").await.text(), "new");
 }
 
-/// The question whether it still holds fails as well.
+/// The request that revalidates the stored response fails.
 #[tokio::test]
-async fn a_revalidation_that_fails_is_a_failure() {
+async fn failed_revalidation_is_a_failure() {
     let stand = Stand::new(Double::fallible(|request, call| match call {
         2 => Err(DOWN),
         3 => Ok(status(502)),
@@ -303,8 +307,8 @@ async fn a_revalidation_that_fails_is_a_failure() {
     .with(|layer| layer.expire_after(SECOND).stale_if_error(SECOND * 5));
     stand.get("/").await;
     stand.clock.advance(SECOND);
-    is_stale(&stand.get("/").await);
-    is_stale(&stand.get("/").await);
+    assert_stale_if_error(&stand.get("/").await);
+    assert_stale_if_error(&stand.get("/").await);
     assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated);
     let reply = stand.ask(get("/").header("if-none-match", "\"a\"")).await;
     assert_eq!(reply.status, StatusCode::NOT_MODIFIED);

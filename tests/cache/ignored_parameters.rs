@@ -13,7 +13,7 @@ fn set<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
     layer.expire_after(MINUTE).all_statuses().add_ignored_parameters(["api_key"]).unwrap()
 }
 
-/// An origin that redirects `/moved`, as servers do that add a slash or change the scheme.
+/// An origin that redirects `/moved`, as servers do to add a slash or to change the scheme.
 fn redirecting() -> Double {
     Double::new(|request, _| match request.uri().path() {
         "/moved" => {
@@ -28,7 +28,7 @@ fn redirecting() -> Double {
     })
 }
 
-/// A user must not be sent on with the secret of another one.
+/// A user must not be redirected with the secret of another user.
 #[tokio::test]
 async fn a_redirect_with_an_ignored_parameter_is_not_stored() {
     for is_shared in [false, true] {
@@ -61,9 +61,9 @@ async fn a_redirect_with_an_ignored_parameter_in_an_inner_url_is_not_stored() {
     assert!(stand.get("/account?x=1").await.is_hit(), "other redirects are stored");
 }
 
-/// A server that also splits at `;` answers another question.
+/// A server that also splits at `;` sees other parameters than the cache does.
 #[tokio::test]
-async fn an_ignored_parameter_with_a_semicolon_does_not_answer_for_others() {
+async fn response_to_an_ignored_parameter_with_a_semicolon_is_not_shared() {
     let stand = Stand::new(Double::counting()).with(set);
     stand.get("/?q=tea&api_key=x;q=evil").await;
     assert!(stand.get("/?q=tea&api_key=x;q=evil").await.is_hit());
@@ -75,7 +75,7 @@ async fn an_ignored_parameter_with_a_semicolon_does_not_answer_for_others() {
 }
 
 #[tokio::test]
-async fn requests_in_flight_do_not_share_such_a_redirect() {
+async fn redirect_with_an_ignored_parameter_is_not_shared_in_flight() {
     let (double, gate) = redirecting().gated();
     let stand = Stand::new(double).with(set);
     let ask = |user| {
@@ -95,7 +95,7 @@ async fn requests_in_flight_do_not_share_such_a_redirect() {
 }
 
 #[tokio::test]
-async fn a_304_with_an_ignored_parameter_does_not_write_it_to_the_stored_response() {
+async fn ignored_parameter_in_a_304_is_not_written_to_the_stored_response() {
     let inner = Double::new(|request, call| {
         let response = tagged(&request, "\"1\"", "text");
         match call {
@@ -115,7 +115,7 @@ async fn a_304_with_an_ignored_parameter_does_not_write_it_to_the_stored_respons
 }
 
 #[tokio::test]
-async fn a_response_that_is_inserted_is_refused_for_the_same_reason() {
+async fn inserted_redirect_with_an_ignored_parameter_is_refused() {
     let layer = Stand::new(redirecting()).with(set).layer;
     let request = Request::get(url("/moved")).body(()).unwrap();
     let response = Response::builder().status(301).header("location", "/there?API_KEY=s");

@@ -11,12 +11,12 @@ fn post(path: &str) -> request::Builder {
     Request::post(url(path))
 }
 
-/// A cache that keeps responses to `POST` as well.
+/// A cache that stores responses to `POST` as well.
 fn posting() -> Stand {
     Stand::new(Double::counting()).with(|l| l.methods([Method::GET, Method::POST]).unwrap())
 }
 
-/// Sends both requests and says whether the second was answered with the response to the first.
+/// Sends both requests. Returns whether the second was answered with the response to the first.
 async fn shared(stand: &Stand, one: request::Builder, other: request::Builder) -> bool {
     let first = stand.ask(one).await;
     assert!(!first.is_from_store(), "the first request of a pair must be new");
@@ -42,7 +42,7 @@ async fn spellings_of_one_url_share_a_response() {
 }
 
 #[tokio::test]
-async fn urls_that_origins_tell_apart_do_not() {
+async fn different_urls_do_not_share_a_response() {
     for (one, other) in [
         ("http://example.com/a", "https://example.com/a"),
         ("http://example.com/a", "http://example.org/a"),
@@ -52,7 +52,7 @@ async fn urls_that_origins_tell_apart_do_not() {
         ("http://example.com/a", "http://example.com/a?"),
         ("http://example.com/a/b", "http://example.com/a%2Fb"),
         ("http://example.com/?page=1", "http://example.com/?page=2"),
-        // One value and two fields: ACC's collision.
+        // One value and two fields. They have the same key in aiohttp-client-cache.
         ("http://example.com/?a=1%26b=2", "http://example.com/?a=1&b=2"),
         // Duplicates and bare parameters.
         ("http://example.com/?in=a&in=b", "http://example.com/?in=b"),
@@ -69,9 +69,9 @@ async fn urls_that_origins_tell_apart_do_not() {
     }
 }
 
-/// http-cache-tower fails every origin-form request; tower-http-cache forgets the host.
+/// http-cache-tower fails every origin-form request. tower-http-cache ignores the host.
 #[tokio::test]
-async fn a_target_in_origin_form_is_told_apart_by_its_host() {
+async fn origin_form_targets_are_distinguished_by_host() {
     let on = |host: &str| Request::get("/a").header("host", host);
     let stand = Stand::new(Double::counting());
     assert!(shared(&stand, on("one.example"), on("ONE.example:80")).await);
@@ -80,7 +80,7 @@ async fn a_target_in_origin_form_is_told_apart_by_its_host() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_no_authority_goes_past_the_cache() {
+async fn request_with_an_invalid_host_bypasses_the_cache() {
     let stand = Stand::new(Double::counting());
     for request in [
         Request::get("/a").header("host", "no authority"),
@@ -95,18 +95,19 @@ async fn a_host_that_is_no_authority_goes_past_the_cache() {
 }
 
 #[tokio::test]
-async fn credentials_tell_requests_apart_and_the_case_of_a_header_name_does_not() {
+async fn credentials_separate_requests_and_the_case_of_header_names_does_not() {
     for name in ["authorization", "cookie"] {
         let of = |value| get("/").header(name, value);
         let stand = Stand::new(Double::counting());
         assert!(!shared(&stand, of("alice"), of("bob")).await, "{name}");
         assert!(stand.ask(of("alice")).await.is_from_store());
-        assert_eq!(stand.ask(get("/")).await.text(), "3", "none is another user too");
+        assert_eq!(stand.ask(get("/")).await.text(), "3", "no credentials are another user");
         assert!(stand.ask(get("/").header(name.to_uppercase(), "bob")).await.is_from_store());
     }
 }
 
-/// No header of a request, and so no credential, is written to the store; RC and http-cache store them.
+/// No header of a request is written to the store, and so no credential is. requests-cache and
+/// http-cache store them.
 #[tokio::test]
 async fn credentials_are_not_stored_in_clear() {
     let stand = Stand::new(Double::counting());
@@ -119,9 +120,10 @@ async fn credentials_are_not_stored_in_clear() {
     assert!(!format!("{entries:?} {:?}", stand.layer).contains("hunter2"));
 }
 
-/// As clients of virtual hosts send it; over HTTP/2 and to proxies, an attacker can as well.
+/// Clients of virtual hosts send such a `Host`. An attacker can send one over HTTP/2 and to
+/// proxies.
 #[tokio::test]
-async fn a_host_that_is_another_than_the_uris_has_entries_of_its_own() {
+async fn host_that_differs_from_the_uri_has_its_own_entries() {
     let stand = Stand::new(Double::counting());
     let of = |host| get("/").header("host", host);
     assert!(!shared(&stand, get("/"), of("evil.example")).await);
@@ -139,7 +141,7 @@ async fn headers_can_be_added_to_the_key() {
     assert!(!shared(&stand, of("a"), of("b")).await);
     assert!(stand.ask(of("a")).await.is_from_store());
     assert!(!stand.get("/").await.is_from_store());
-    // A value of one header is not the same value of another.
+    // The same value of another header is another key.
     assert!(!stand.ask(get("/").header("accept", "a")).await.is_from_store());
     // The parameters of media types may be quoted strings, so `Accept` is compared as it is.
     stand.ask(get("/").header("accept", "text/html; x=\"A b\"")).await;
@@ -198,7 +200,7 @@ async fn ignored_parameters_still_reach_the_origin() {
 }
 
 #[tokio::test]
-async fn the_order_of_parameters_counts_until_it_is_sorted() {
+async fn sort_query_ignores_the_order_of_parameters_with_different_names() {
     let stand = Stand::new(Double::counting()).with(|l| l.sort_query(true));
     assert!(shared(&stand, get("/?a=1&b=2"), get("/?b=2&a=1")).await);
     assert!(
@@ -208,12 +210,12 @@ async fn the_order_of_parameters_counts_until_it_is_sorted() {
 }
 
 #[tokio::test]
-async fn bodies_are_told_apart_by_bytes_and_by_type() {
+async fn request_bodies_are_distinguished_by_bytes_and_by_type() {
     let json = "application/json";
     let form = "application/x-www-form-urlencoded";
     for (one, other) in [
         ((json, "1"), (json, "\"1\"")),
-        // RC sorted arrays, ACC joined fields.
+        // requests-cache sorts arrays, and aiohttp-client-cache joins fields.
         ((json, "[1,2]"), (json, "[2,1]")),
         ((form, "a=1%26b=2"), (form, "a=1&b=2")),
         ((form, "a=1"), (json, "a=1")),
@@ -230,7 +232,7 @@ async fn bodies_are_told_apart_by_bytes_and_by_type() {
 }
 
 #[tokio::test]
-async fn a_body_and_a_query_and_a_method_do_not_stand_for_each_other() {
+async fn body_query_and_method_are_separate_parts_of_the_key() {
     let stand = posting();
     stand.send(post("/"), "a=1").await;
     for (request, body) in [(post("/?a=1"), ""), (get("/"), "a=1"), (get("/"), ""), (post("/"), "")]
@@ -241,7 +243,7 @@ async fn a_body_and_a_query_and_a_method_do_not_stand_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_body_in_other_chunks_is_the_same_body_and_arrives_unchanged() {
+async fn request_body_has_the_same_key_in_any_chunks_and_arrives_unchanged() {
     let stand = posting();
     let send = async |chunks: &'static [&'static str]| {
         let request = post("/").body(frames(chunks.iter().copied(), None)).unwrap();
@@ -267,17 +269,17 @@ async fn a_request_body_over_the_limit_streams_through_unchanged() {
         assert_eq!(seen.trailers, has_trailers.then(|| trailers.clone()));
         assert_eq!(seen.error, None);
     }
-    // Known beforehand to be too large.
+    // The body is known in advance to be too large.
     let reply = stand.send(post("/"), "abcdefg").await;
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::RequestBodyTooLarge));
-    // At the limit.
+    // The body is exactly at the limit.
     let reply = stand.send(post("/"), "abcd").await;
     assert!(matches!(reply.outcome(), Outcome::Miss(_)));
     assert_eq!(stand.len().await, 1);
 }
 
 #[tokio::test]
-async fn a_request_body_that_breaks_off_reaches_the_inner_service_with_its_error() {
+async fn broken_request_body_reaches_the_inner_service_with_its_error() {
     for limit in [2, 100] {
         let stand = posting().with(|layer| layer.max_request_body(limit));
         let broken = Some(Err(Broken("the caller went away").into()));
@@ -315,11 +317,11 @@ async fn the_key_can_be_made_by_a_closure() {
     assert!(stand.send(post("/a?y=2"), "other").await.is_from_store());
     assert!(!stand.send(post("/b?x=1"), "one").await.is_from_store());
     assert!(!stand.send(post("/a?x=1"), "two").await.is_from_store());
-    assert!(!stand.send(get("/a?x=1"), "one").await.is_from_store(), "the method stays part of it");
+    assert!(!stand.send(get("/a?x=1"), "one").await.is_from_store(), "the method stays in the key");
 }
 
 #[tokio::test]
-async fn the_closure_is_not_called_for_a_request_with_a_key_of_its_own() {
+async fn closure_is_not_called_for_a_request_with_a_custom_key() {
     let closure = |_: &request::Parts, _: &[u8]| -> Vec<u8> { panic!("the request has a key") };
     let stand = posting().with(|layer| layer.key_with(closure));
     let send = async || {
@@ -331,7 +333,7 @@ async fn the_closure_is_not_called_for_a_request_with_a_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_closure_sees_a_body_of_many_chunks_whole() {
+async fn closure_receives_the_whole_body_of_many_chunks() {
     let stand = posting().with(|layer| layer.key_with(|_, body| body.to_vec()));
     let send = async |chunks: [&'static str; 2]| {
         let request = post("/").body(frames(chunks, None)).unwrap();
@@ -343,7 +345,7 @@ async fn a_closure_sees_a_body_of_many_chunks_whole() {
 }
 
 #[tokio::test]
-async fn a_secret_hides_what_was_stored_under_another() {
+async fn key_secret_hides_what_was_stored_under_another_one() {
     let stand = Stand::new(Double::counting());
     let one = stand.clone_with(|layer| layer.key_secret([1; 32]));
     let other = stand.clone_with(|layer| layer.key_secret([2; 32]));
@@ -352,13 +354,13 @@ async fn a_secret_hides_what_was_stored_under_another() {
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
     assert_eq!(stand.calls(), 3);
     assert!(one.get("/").await.is_from_store() && other.get("/").await.is_from_store());
-    // Removal by URL knows the secret too.
+    // Removal by URL uses the secret too.
     assert_eq!(one.layer.entries().remove(&url("/")).await.unwrap(), 1);
     assert!(!one.get("/").await.is_from_store() && other.get("/").await.is_from_store());
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_stands_for_url_and_user() {
+async fn custom_key_replaces_the_url_and_the_user() {
     let stand = Stand::new(Double::counting());
     let own = || CacheOptions::new().key(Key::digest("the front page"));
     let first = stand.ask(with(own())).await;
@@ -371,14 +373,14 @@ async fn a_key_of_ones_own_stands_for_url_and_user() {
 
 #[tokio::test]
 async fn requests_have_the_same_key_in_every_process() {
-    // The format is pinned by golden vectors; here that the layer uses it, through whatever makes its requests.
+    // Golden vectors pin the format. This test shows that the layer uses it.
     let key = Stand::new(Double::counting()).get("/a?b=c").await.cache.key().unwrap();
     let golden = "50f9f2f47a28211ae1b15b6f6ecdc55ad9f746d175a13e98dd1b1367ebbc8551";
     assert_eq!(key.to_string(), golden);
 }
 
 #[tokio::test]
-async fn a_body_is_buffered_once_and_is_cheap_to_hand_on() {
+async fn large_request_body_arrives_unchanged() {
     let stand = posting();
     let body = Bytes::from(vec![b'x'; 100_000]);
     stand.send(post("/"), body.clone()).await;

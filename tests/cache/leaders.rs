@@ -1,4 +1,4 @@
-//! Leaders that come to nothing: one that fails, goes away or panics leaves the call to another.
+//! Leaders that fail, are cancelled or panic. Each leaves the call to a follower.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::{Broken, Double, Gate, Stand, empty, get, ok, soon};
 
-/// Fails so many times, then answers with the number of the call.
+/// Fails this many times, then answers with the number of the call.
 fn failing(failures: usize) -> Double {
     Double::fallible(move |_, call| match call <= failures {
         true => Err(Broken("down")),
@@ -22,7 +22,7 @@ async fn outcome(stand: &Stand) -> Result<String, Broken> {
 }
 
 #[tokio::test]
-async fn when_the_leader_fails_one_follower_takes_over_and_the_error_stays_the_leaders() {
+async fn follower_takes_over_when_the_leader_fails_and_does_not_get_its_error() {
     for failures in [1, 2] {
         let gate = Gate::closed();
         let stand = Stand::new(failing(failures).behind(&gate));
@@ -37,7 +37,7 @@ async fn when_the_leader_fails_one_follower_takes_over_and_the_error_stays_the_l
         gate.open(10);
         let outcomes = soon(burst).await;
         let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
-        assert_eq!(failed, failures, "nobody else is told of it");
+        assert_eq!(failed, failures, "no other caller gets the error");
         if failures == 1 {
             assert_eq!(stand.calls(), 2);
             assert_eq!(outcomes.iter().filter(|it| **it == Ok("2".into())).count(), 9);
@@ -47,7 +47,7 @@ async fn when_the_leader_fails_one_follower_takes_over_and_the_error_stays_the_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_two_failed_calls_the_rest_go_side_by_side() {
+async fn followers_call_concurrently_after_two_failed_calls() {
     let slow = Duration::from_millis(300);
     let stand = Stand::new(failing(usize::MAX).taking(slow));
     let begin = Instant::now();
@@ -59,7 +59,7 @@ async fn after_two_failed_calls_the_rest_go_side_by_side() {
 }
 
 #[tokio::test]
-async fn when_the_leader_is_cancelled_one_follower_takes_over() {
+async fn follower_takes_over_when_the_leader_is_cancelled() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut leading = Box::pin(stand.get("/"));
@@ -72,9 +72,9 @@ async fn when_the_leader_is_cancelled_one_follower_takes_over() {
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
 
-/// The followers wait as tasks of their own, so it is the leader's going away that wakes one of them.
+/// Each follower waits in a task of its own. The end of the leader wakes one of them.
 #[tokio::test(start_paused = true)]
-async fn followers_that_sleep_are_woken_when_the_leader_goes_away() {
+async fn sleeping_follower_is_woken_when_the_leader_is_cancelled() {
     let gate = Gate::closed();
     let stand = Arc::new(Stand::new(Double::counting().first_behind(&gate)));
     let ask = || {
@@ -91,9 +91,9 @@ async fn followers_that_sleep_are_woken_when_the_leader_goes_away() {
     }
 }
 
-/// The follower that is next may be gone as well by the time that it is its turn.
+/// The follower that would lead next may be gone as well.
 #[tokio::test]
-async fn a_follower_that_is_never_polled_again_does_not_keep_the_lead() {
+async fn follower_that_is_not_polled_does_not_hold_up_the_others() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let ask = || Box::pin(stand.get("/"));
@@ -109,7 +109,7 @@ async fn a_follower_that_is_never_polled_again_does_not_keep_the_lead() {
 }
 
 #[tokio::test]
-async fn when_the_leader_panics_one_follower_takes_over() {
+async fn follower_takes_over_when_the_leader_panics() {
     let gate = Gate::closed();
     let inner = Double::new(|_, call| match call {
         1 => panic!("on purpose"),

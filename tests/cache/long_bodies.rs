@@ -1,4 +1,4 @@
-//! Those who come late to a body that goes on for long, or for ever.
+//! Requests that come late to a long or endless body.
 
 use std::{pin::pin, sync::Mutex};
 
@@ -13,8 +13,9 @@ use crate::{
     support::{Broken, Double, Reply, Sender, Stand, channel, chunk, empty, get, line, ok, soon},
 };
 
-/// A stand whose first response has this header line and a body that is fed; the others tell the number of their call.
-fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
+/// A stand whose first response has this header line, and a body that the sender feeds. The other
+/// responses are the number of their call.
+fn stand_with_fed_body(name: &'static str, value: &'static str) -> (Sender, Stand) {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
     let inner = Double::new(move |_, call| match body.lock().unwrap().take() {
@@ -24,9 +25,9 @@ fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
     (sender, Stand::new(inner))
 }
 
-/// Though everybody else has read it long since.
+/// The other readers have read the start long before.
 #[tokio::test]
-async fn who_comes_while_the_beginning_is_still_held_reads_along() {
+async fn late_follower_reads_along_while_the_start_is_still_held() {
     let (senders, inner) = fed(1);
     let stand = Stand::new(inner);
     let mut leader = bodies(&stand, 1).await.remove(0);
@@ -43,8 +44,8 @@ async fn who_comes_while_the_beginning_is_still_held_reads_along() {
 }
 
 #[tokio::test]
-async fn a_stream_of_events_passes_at_once_and_nobody_waits_behind_it() {
-    let (sender, stand) = one("content-type", "text/event-stream");
+async fn event_stream_passes_at_once_and_nobody_waits_for_it() {
+    let (sender, stand) = stand_with_fed_body("content-type", "text/event-stream");
     let listener = call(&stand).await;
     assert_eq!(stored(&listener), Stored::No(Refusal::EventStream));
     let mut body = listener.into_body();
@@ -63,7 +64,7 @@ async fn a_stream_of_events_passes_at_once_and_nobody_waits_behind_it() {
 }
 
 #[tokio::test]
-async fn an_endless_response_of_another_kind_passes_at_once_as_well() {
+async fn endless_response_of_another_type_passes_at_once() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner);
     let mut bodies = bodies(&stand, 2).await;
@@ -74,12 +75,12 @@ async fn an_endless_response_of_another_kind_passes_at_once_as_well() {
         }
     }
     let late = stand.call(get("/").body(empty()).unwrap()).now_or_never();
-    assert!(late.is_some() && stand.calls() == 2, "the late one makes a call of its own");
+    assert!(late.is_some() && stand.calls() == 2, "the late request makes its own call");
 }
 
 #[tokio::test]
-async fn a_late_follower_waits_for_the_entry_where_the_length_is_known() {
-    let (sender, stand) = one("content-length", "600000");
+async fn late_follower_waits_for_the_entry_if_the_length_is_known() {
+    let (sender, stand) = stand_with_fed_body("content-length", "600000");
     let mut leader = bodies(&stand, 1).await.remove(0);
     for n in 0..5 {
         sender.send(vec![n; 100_000]);
@@ -90,7 +91,7 @@ async fn a_late_follower_waits_for_the_entry_where_the_length_is_known() {
     assert_eq!(stand.calls(), 1);
     sender.send(vec![5; 100_000]);
     drop(sender);
-    // The leader reads no more: who waits drives the body to its end by itself.
+    // The leader reads no more. The waiting follower drives the body to its end.
     let late = soon(late).await;
     assert_eq!((stand.calls(), late.stored(), late.cache.is_coalesced()), (1, Stored::Yes, true));
     assert_eq!(late.body.len(), 600_000);
@@ -99,8 +100,8 @@ async fn a_late_follower_waits_for_the_entry_where_the_length_is_known() {
 }
 
 #[tokio::test]
-async fn a_late_follower_of_a_body_that_comes_to_nothing_makes_its_own_call() {
-    let (sender, stand) = one("content-length", "600000");
+async fn late_follower_makes_its_own_call_if_the_body_fails() {
+    let (sender, stand) = stand_with_fed_body("content-length", "600000");
     let mut leader = bodies(&stand, 1).await.remove(0);
     for n in 0..5 {
         sender.send(vec![n; 100_000]);

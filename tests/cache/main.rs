@@ -1,9 +1,10 @@
-//! The layer as its users meet it: services, sockets, time and stores around it, nothing of its inside.
+//! Tests of the layer through its public interface, with services, sockets, clocks and stores
+//! around it.
 
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)]
 
-// By these names, `support::faulty` finds what it is made of.
+// `support::faulty` is compiled from a source file of the crate, and imports these from `crate`.
 use larder::{Key, entry, store, time};
 
 #[path = "../support/reads.rs"]

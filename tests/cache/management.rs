@@ -1,4 +1,4 @@
-//! The handle: look at what is stored, add to it, remove from it.
+//! The handle `Entries`: it reads what is stored, adds to it and removes from it.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,7 @@ async fn urls(entries: &Entries<Memory>) -> Vec<String> {
     urls
 }
 
-// ===== Looking =====
+// ===== Reading =====
 
 #[tokio::test]
 async fn an_entry_is_found_by_url_by_request_and_by_key() {
@@ -56,7 +56,7 @@ async fn an_entry_is_found_by_url_by_request_and_by_key() {
     }
     assert!(entries.contains(key).await.unwrap() && entries.contains(&uri).await.unwrap());
     assert!(!entries.contains(&head("/a?q=1").body(()).unwrap()).await.unwrap());
-    assert_eq!(stand.layer.stats().hits, 0, "looking is no hit");
+    assert_eq!(stand.layer.stats().hits, 0, "reading an entry is no hit");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn an_entry_is_found_whether_or_not_it_has_expired() {
 }
 
 #[tokio::test]
-async fn a_request_is_found_by_what_its_key_is_made_of() {
+async fn request_is_found_by_all_parts_of_its_key() {
     let stand = Stand::new(Double::counting()).with(|l| {
         l.methods([Method::GET, Method::POST]).unwrap().add_key_headers(["x-a"]).unwrap()
     });
@@ -95,7 +95,7 @@ async fn a_request_is_found_by_what_its_key_is_made_of() {
 }
 
 #[tokio::test]
-async fn what_is_no_url_is_refused_by_every_call() {
+async fn invalid_url_is_refused_by_every_method() {
     let entries = Stand::new(Double::counting()).layer.entries();
     for target in ["", "not a url", "http://a b/"] {
         assert_eq!(kind(entries.get(target).await), ErrorKind::Invalid, "{target:?}");
@@ -108,7 +108,7 @@ async fn what_is_no_url_is_refused_by_every_call() {
 }
 
 #[tokio::test]
-async fn the_list_tells_what_each_entry_is() {
+async fn listing_describes_each_entry() {
     let stand = Stand::new(Double::new(|request, _| match *request.method() {
         Method::HEAD => Response::builder().status(404).body(empty()).unwrap(),
         _ => line(ok("seven b"), "vary", "x-a"),
@@ -138,7 +138,7 @@ async fn the_list_tells_what_each_entry_is() {
 // ===== Adding =====
 
 #[tokio::test]
-async fn what_was_inserted_is_served() {
+async fn inserted_response_is_served() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     let entries = stand.layer.entries();
     let mut trailers = HeaderMap::new();
@@ -162,7 +162,8 @@ async fn what_was_inserted_is_served() {
     stand.clock.advance(SECOND);
     assert_eq!(stand.get("/a").await.text(), "1");
 
-    // For a request with credentials and a body, with options of its own; in place of what is there.
+    // A second insertion replaces the first. The request has credentials, a body and options of its
+    // own.
     let request = Request::post(url("/q"))
         .header("authorization", "alice")
         .extension(CacheOptions::new().expire_after(Expiration::Never).add_tag("t"));
@@ -179,7 +180,7 @@ async fn what_was_inserted_is_served() {
 }
 
 #[tokio::test]
-async fn what_was_inserted_with_vary_is_a_variant() {
+async fn inserted_response_with_vary_is_a_variant() {
     let stand = Stand::new(Double::counting());
     let entries = stand.layer.entries();
     let of = |language| get("/").header("accept-language", language);
@@ -194,9 +195,9 @@ async fn what_was_inserted_with_vary_is_a_variant() {
     assert!(!stand.ask(of("fr")).await.is_from_store());
 }
 
-/// It would lie in the place of the whole response, and answer requests for all of it.
+/// The part would be stored under the key of the whole response, and answer requests for the whole.
 #[tokio::test]
-async fn a_part_is_not_inserted_even_for_a_request_that_asks_for_one() {
+async fn part_is_not_inserted_even_for_a_range_request() {
     for is_http in [false, true] {
         let stand = Stand::new(Double::counting());
         let stand = if is_http { stand.with(|layer| layer.http_rules()) } else { stand };
@@ -212,7 +213,7 @@ async fn a_part_is_not_inserted_even_for_a_request_that_asks_for_one() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_inserted_is_refused_and_leaves_what_was_there() {
+async fn refused_insertion_leaves_the_old_entry() {
     let entries = Stand::new(Double::counting()).layer.entries();
     let target = url("/");
     entries.insert(&target, ok("old")).await.unwrap();
@@ -239,7 +240,7 @@ async fn what_cannot_be_inserted_is_refused_and_leaves_what_was_there() {
     assert_eq!(kind(shared.insert(&target, ok("x")).await), ErrorKind::Invalid);
 }
 
-/// The length that a HEAD's response names is not its own.
+/// The `Content-Length` of a response to a `HEAD` is not the length of its own body.
 #[tokio::test]
 async fn a_head_can_be_inserted() {
     let stand = Stand::new(Double::counting());
@@ -253,7 +254,7 @@ async fn a_head_can_be_inserted() {
 // ===== Removing =====
 
 #[tokio::test]
-async fn a_url_means_everything_of_it_a_request_its_own_and_a_key_one() {
+async fn url_removes_all_its_entries_and_a_request_or_a_key_removes_one() {
     let stand = Stand::new(Double::counting());
     let fill = async || {
         for request in [get("/a"), get("/a").header("cookie", "c=1"), head("/a"), get("/b")] {
@@ -277,7 +278,7 @@ async fn a_url_means_everything_of_it_a_request_its_own_and_a_key_one() {
 }
 
 #[tokio::test]
-async fn a_filter_removes_what_meets_every_condition() {
+async fn filter_removes_entries_that_meet_every_condition() {
     let statuses = [StatusCode::OK, StatusCode::NOT_FOUND];
     let fill = async || {
         let stand = Stand::new(Double::new(|request, _| {
@@ -327,11 +328,11 @@ async fn a_filter_removes_what_meets_every_condition() {
         let left: Vec<_> = left.iter().map(|path| url(path)).collect();
         assert_eq!(urls(&entries).await, left, "{filter:?}");
         assert_eq!(removed as usize, 4 - left.len(), "{filter:?}");
-        assert_eq!(read, [1, 2, 3, 4], "progress tells each head that was read");
+        assert_eq!(read, [1, 2, 3, 4], "progress counts each head that was read");
     }
 }
 
-/// A stand with each kind of layer.
+/// A stand for each kind of cache.
 fn each_layer(inner: impl Fn() -> Double) -> [Stand; 2] {
     [Stand::new(inner()), Stand::shared(inner()).with(|layer| layer.expire_after(SECOND * 60))]
 }
@@ -406,7 +407,7 @@ async fn each_listed_url_of_a_grpc_method_is_a_target() {
 }
 
 #[tokio::test]
-async fn what_has_expired_can_be_removed_and_everything_can() {
+async fn remove_expired_removes_stale_entries_and_clear_removes_all() {
     let stand = Stand::new(Double::counting());
     for seconds in 1..=3 {
         let options = CacheOptions::new().expire_after(SECOND * seconds);
@@ -424,7 +425,7 @@ async fn what_has_expired_can_be_removed_and_everything_can() {
 }
 
 #[tokio::test]
-async fn the_handle_works_whatever_the_switches_say() {
+async fn handle_works_on_a_read_only_and_disabled_layer() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.read_only(true));
     stand.layer.set_enabled(false);
     let entries = stand.layer.entries();
@@ -464,9 +465,9 @@ async fn a_target_and_its_errors_show_no_secret() {
     shows_none(&format!("{error} {error:?}"));
 }
 
-/// A plain request would get it for the whole.
+/// A request without `Range` would receive the part as the whole.
 #[tokio::test]
-async fn a_part_cannot_be_inserted_even_for_a_request_that_asks_for_one() {
+async fn refused_part_is_not_found_afterwards() {
     let stand = Stand::new(Double::counting());
     let entries = stand.layer.clone().http_rules().entries();
     let mut part = line(ok("ab"), "content-range", "bytes 0-1/4");
@@ -500,7 +501,7 @@ async fn a_request_of_any_body_type_is_a_target() {
 }
 
 #[tokio::test]
-async fn a_url_of_other_variants_is_an_error_that_names_their_headers() {
+async fn url_with_only_other_variants_is_an_error_that_names_their_headers() {
     let inner = Double::new(|_, _| line(ok("text"), "vary", "accept-language, accept"));
     let stand = Stand::new(inner);
     stand.ask(lang("de")).await;
@@ -517,7 +518,7 @@ async fn a_url_of_other_variants_is_an_error_that_names_their_headers() {
 }
 
 #[tokio::test]
-async fn a_response_is_inserted_at_a_key_of_ones_own() {
+async fn response_can_be_inserted_at_a_custom_key() {
     let stand = Stand::new(Double::counting());
     let entries = stand.layer.entries();
     let key = Key::digest("mine");
@@ -536,7 +537,7 @@ async fn a_response_is_inserted_at_a_key_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_inserted_at_a_key_lies_beside_the_variants_there() {
+async fn response_inserted_at_a_key_is_stored_beside_the_variants_there() {
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "accept-language"));
     let stand = Stand::new(inner);
     let entries = stand.layer.entries();

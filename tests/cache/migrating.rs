@@ -1,4 +1,4 @@
-//! What the page `guide::migrating` says of each option of the Python caches and of http-cache.
+//! What the page `guide::migrating` says about each option of the Python caches and of http-cache.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ fn validated() -> Stand {
     Stand::new(Double::new(|request, _| tagged(&request, "\"1\"", "one")))
 }
 
-/// A cache over an origin that answers once, and fails then.
+/// A cache over an origin that answers once, and then fails.
 fn failing() -> Stand {
     Stand::new(Double::fallible(|_, call| match call {
         1 => Ok(ok("one")),
@@ -64,7 +64,7 @@ async fn urls_expire_by_the_first_pattern_that_matches() {
 }
 
 #[tokio::test]
-async fn ignored_parameters_and_key_headers_decide_what_is_the_same() {
+async fn ignored_parameters_and_key_headers_decide_which_requests_are_equal() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         let layer = layer.add_ignored_parameters(["utm_*"]).unwrap();
         layer.add_key_headers(["accept"]).unwrap().add_ignored_headers(["x-trace"]).unwrap()
@@ -80,7 +80,7 @@ async fn ignored_parameters_and_key_headers_decide_what_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_takes_a_part_of_the_body() {
+async fn key_closure_may_use_a_part_of_the_body() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         let layer = layer.methods([Method::POST]).unwrap();
         layer.key_with(|request, body| {
@@ -93,12 +93,12 @@ async fn a_key_of_ones_own_takes_a_part_of_the_body() {
     assert_eq!(stand.send(post(), "a,1").await.text(), "1");
     assert_eq!(stand.send(post(), "a,2").await.text(), "1");
     assert_eq!(stand.send(post(), "b,1").await.text(), "2");
-    // A URL still means all of its responses.
+    // A removal by URL still removes all of its responses.
     assert_eq!(stand.layer.entries().remove(url("/search")).await.unwrap(), 2);
 }
 
 #[tokio::test]
-async fn statuses_methods_and_a_predicate_say_what_is_stored() {
+async fn statuses_methods_and_a_predicate_decide_what_is_stored() {
     let stand = Stand::new(Double::new(|request, _| match request.uri().path() {
         "/404" => status(404),
         "/html" => line(ok("page"), "content-type", "text/html"),
@@ -115,7 +115,7 @@ async fn statuses_methods_and_a_predicate_say_what_is_stored() {
     }
     let put = stand.ask(Request::put(url("/text"))).await;
     assert_eq!(put.outcome(), Outcome::Bypass(Bypass::Method));
-    // The successful `PUT` has removed what was stored of its URL.
+    // The successful `PUT` has removed what was stored for its URL.
     assert_eq!(stand.get("/text").await.outcome(), Outcome::Miss(Miss::Absent));
 }
 
@@ -153,7 +153,7 @@ async fn stale_responses_replace_failures_without_a_limit() {
 // ===== Expirations =====
 
 #[tokio::test]
-async fn every_expiration_of_the_python_caches_has_a_form() {
+async fn every_expiration_of_the_python_caches_has_an_equivalent() {
     let stand = validated();
     let now = SystemTime::from(stand.clock.now());
     for (name, expiration, expires_at) in [
@@ -170,9 +170,9 @@ async fn every_expiration_of_the_python_caches_has_a_form() {
     assert_eq!(stand.ask(with(options)).await.stored(), Stored::No(Refusal::Expiration));
 }
 
-/// `always_revalidate`, and an expiry of 0.
+/// This replaces `always_revalidate`, and an expiry of 0.
 #[tokio::test]
-async fn what_expires_at_once_is_revalidated_each_time() {
+async fn response_that_expires_at_once_is_revalidated_each_time() {
     let stand = validated().with(|layer| layer.expire_after(Duration::ZERO));
     assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(Miss::Absent));
     for _ in 0..3 {
@@ -189,7 +189,7 @@ async fn what_expires_at_once_is_revalidated_each_time() {
 // ===== One request =====
 
 #[tokio::test]
-async fn options_of_one_request_do_what_its_arguments_did() {
+async fn options_of_one_request_replace_its_arguments() {
     let stand = validated().with(|layer| layer.expire_after(HOUR));
     let ask = async |options: CacheOptions| stand.ask(with(options)).await;
     let missed = ask(CacheOptions::new().only_if_cached(true)).await;
@@ -218,7 +218,7 @@ async fn max_age_of_a_request_is_the_oldest_age_that_it_accepts() {
 // ===== A response, and the cache =====
 
 #[tokio::test]
-async fn the_status_has_what_a_cached_response_had() {
+async fn cache_status_replaces_the_attributes_of_a_cached_response() {
     let stand = validated().with(|layer| layer.expire_after(10 * SECOND));
     let stored_at = SystemTime::from(stand.clock.now());
     let first = stand.get("/").await.cache;
@@ -229,7 +229,8 @@ async fn the_status_has_what_a_cached_response_had() {
     assert_eq!(hit.key(), first.key());
     assert_eq!((hit.stored_at(), hit.age()), (Some(stored_at), Some(4 * SECOND)));
     assert_eq!(hit.expires_at(), Some(stored_at + 10 * SECOND));
-    // `reset_expiration` of one response: a request with another expiry that refreshes it.
+    // A request that refreshes the response with another expiry replaces `reset_expiration` of one
+    // response.
     let longer = CacheOptions::new().refresh(true).expire_after(HOUR);
     let longer = stand.ask(with(longer)).await.cache;
     assert_eq!(longer.outcome(), Outcome::Revalidated);
@@ -237,7 +238,7 @@ async fn the_status_has_what_a_cached_response_had() {
 }
 
 #[tokio::test]
-async fn entries_do_what_the_methods_of_a_cache_did() {
+async fn entries_replace_the_methods_of_a_cache() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(10 * SECOND));
     let cache = stand.layer.entries();
     let key = stand.get("/a").await.cache.key().unwrap();
@@ -278,7 +279,7 @@ async fn a_new_expiry_counts_from_when_a_response_was_stored() {
     let stand = Stand::new(Double::counting());
     let stored_at = stand.get("/").await.cache.stored_at().unwrap();
     stand.clock.advance(10 * SECOND);
-    // A new setting does not touch what is stored.
+    // A new setting does not change stored responses.
     let stand = stand.with(|layer| layer.expire_after(SECOND));
     assert_eq!(stand.get("/").await.cache.expires_at(), None);
     assert_eq!(stand.layer.entries().reset_expiration(HOUR, |_| {}).await.unwrap(), 1);
@@ -288,7 +289,7 @@ async fn a_new_expiry_counts_from_when_a_response_was_stored() {
 // ===== Modes of http-cache =====
 
 #[tokio::test]
-async fn modes_of_http_cache_have_a_form() {
+async fn modes_of_http_cache_have_equivalents() {
     let stand = || {
         Stand::new(Double::fallible(|request, call| match call {
             1 => Ok(line(tagged(&request, "\"1\"", "one"), "cache-control", "max-age=60")),
@@ -296,7 +297,7 @@ async fn modes_of_http_cache_have_a_form() {
         }))
         .with(|layer| layer.http_rules().stale_if_error(StaleLimit::Unlimited))
     };
-    // `Default`: fresh by the headers, and stale if the revalidation fails.
+    // `Default`: a response is fresh by its headers, and is served stale if the revalidation fails.
     let default = stand();
     assert_eq!(default.get("/").await.outcome(), Outcome::Miss(Miss::Absent));
     default.clock.advance(59 * SECOND);
@@ -304,20 +305,21 @@ async fn modes_of_http_cache_have_a_form() {
     default.clock.advance(HOUR);
     assert_eq!(default.get("/").await.outcome(), Outcome::Stale(Stale::IfError));
 
-    // `ForceCache`: of any age, and a call only if nothing is stored.
+    // `ForceCache`: a response of any age is served. The origin is called only if nothing is
+    // stored.
     let force = stand();
     let ask = async || force.ask(get("/").header("cache-control", "max-stale")).await.outcome();
     assert_eq!(ask().await, Outcome::Miss(Miss::Absent));
     force.clock.advance(1000 * HOUR);
     assert_eq!((ask().await, force.calls()), (Outcome::Stale(Stale::MaxStale), 1));
 
-    // `OnlyIfCached`: of any age, and never a call.
+    // `OnlyIfCached`: a response of any age is served. The origin is never called.
     let options = CacheOptions::new().only_if_cached(true);
     let only = force.ask(with(options.clone())).await;
     assert_eq!(only.outcome(), Outcome::Stale(Stale::OnlyIfCached));
     assert_eq!(stand().ask(with(options)).await.status.as_u16(), 504);
 
-    // `IgnoreRules`: the default.
+    // `IgnoreRules`: this is the default of a layer.
     let forbidden = || Double::new(|_, _| line(ok("one"), "cache-control", "no-store"));
     assert_eq!(Stand::new(forbidden()).get("/").await.stored(), Stored::Yes);
     let ruled = Stand::new(forbidden()).with(|layer| layer.http_rules());

@@ -1,4 +1,5 @@
-//! Failures that are themselves kept, for a time of their own, but never over something better.
+//! Error responses that are stored for a time of their own. They do not replace a response that may
+//! be served stale.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::support::{Double, Stand, line, ok, status};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A cache that keeps for ten seconds, stale for five more, and a failure for one.
+/// A cache whose responses are fresh for ten seconds, and may be served stale for five more. A 500
+/// is fresh for one second.
 fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(|layer| {
         let layer = layer.expire_after(SECOND * 10).stale_if_error(SECOND * 5);
@@ -21,7 +23,7 @@ fn stand(inner: Double) -> Stand {
 }
 
 #[tokio::test]
-async fn a_failure_is_kept_for_its_own_time_where_there_is_nothing_better() {
+async fn error_response_is_stored_for_its_own_time() {
     let stand = stand(Double::new(|_, call| match call {
         1..3 => line(status(500), "x-call", call.to_string()),
         _ => ok(call.to_string()),
@@ -31,14 +33,14 @@ async fn a_failure_is_kept_for_its_own_time_where_there_is_nothing_better() {
         assert_eq!((reply.status.as_u16(), reply.stored()), (500, Stored::Yes));
         let reply = stand.get("/").await;
         assert_eq!((reply.status.as_u16(), reply.outcome()), (500, Outcome::Hit));
-        assert_eq!(reply.headers["x-call"], call, "a failure stands in for no other");
+        assert_eq!(reply.headers["x-call"], call, "a stored error is not served for a later one");
         stand.clock.advance(SECOND);
     }
     assert_eq!(stand.get("/").await.text(), "3");
 }
 
 #[tokio::test]
-async fn a_failure_does_not_replace_a_response_that_may_be_served_stale() {
+async fn error_response_does_not_replace_one_that_may_be_served_stale() {
     let stand = stand(Double::new(|_, call| match call {
         1 => ok("old"),
         2 | 3 => line(status(500), "x-call", call.to_string()),
@@ -48,7 +50,7 @@ async fn a_failure_does_not_replace_a_response_that_may_be_served_stale() {
     stand.clock.advance(SECOND * 10);
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Stale(Stale::IfError), "old"));
-    // Beyond the limit it is better than nothing.
+    // Beyond the limit, the error response is stored.
     stand.clock.advance(SECOND * 5);
     for outcome in [Outcome::Miss(Miss::Expired), Outcome::Hit] {
         let reply = stand.get("/").await;
@@ -60,7 +62,7 @@ async fn a_failure_does_not_replace_a_response_that_may_be_served_stale() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_kept_as_not_there() {
+async fn not_found_response_is_stored_for_its_own_time() {
     let stand = Stand::new(Double::new(|_, call| match call {
         1 | 2 => line(status(404), "x-call", call.to_string()),
         _ => ok("found"),
@@ -76,5 +78,9 @@ async fn what_is_not_there_is_kept_as_not_there() {
     stand.clock.advance(SECOND);
     assert_eq!(stand.get("/").await.text(), "found");
     stand.clock.advance(SECOND * 1000);
-    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "its own time, not the error's");
+    assert_eq!(
+        stand.get("/").await.outcome(),
+        Outcome::Hit,
+        "the lifetime of the 404 does not apply"
+    );
 }

@@ -1,5 +1,5 @@
-//! Removals that meet a call of which nobody knows yet what it brings: who comes after the removal does not get what was
-//! removed.
+//! Removals during a call whose response is not known yet. A request that comes after the removal
+//! does not receive what was removed.
 
 use std::{pin::Pin, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{Double, Gate, Gated, Reply, Stand, get, line, ok, soon, sta
 
 type Asking<'a> = Pin<Box<dyn Future<Output = Reply> + 'a>>;
 
-/// How something is removed of which the calls under way may turn out to be.
+/// A removal that may concern the response of a call in flight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Tag,
@@ -20,7 +20,8 @@ enum Way {
     Key,
 }
 
-/// The first GET waits at `gate`; what comes can be removed in each of these ways. Answers with the number of the GET.
+/// The first `GET` waits at `gate`. Each response is the number of its `GET`, and can be removed in
+/// each of these ways.
 fn stand(gate: &Gate) -> Stand {
     let gets = std::sync::atomic::AtomicUsize::new(0);
     let inner = Double::new(move |request, _| {
@@ -43,7 +44,7 @@ async fn remove(stand: &Stand, way: Way) {
         Way::Tag => drop(entries.remove_tag("news").await.unwrap()),
         Way::Group => drop(stand.ask(Request::post(url("/other"))).await),
         Way::Path => drop(entries.remove(&url("/p?a=2")).await.unwrap()),
-        Way::Key => drop(entries.remove(Key::digest("what it may come to lie under")).await),
+        Way::Key => drop(entries.remove(Key::digest("another key")).await),
     }
 }
 
@@ -54,7 +55,7 @@ fn begun<'a>(stand: &'a Stand, path: &'static str) -> Asking<'a> {
 }
 
 #[tokio::test]
-async fn who_comes_after_a_removal_does_not_receive_what_was_requested_before_it() {
+async fn request_after_a_removal_gets_nothing_requested_before_it() {
     for way in [Way::Tag, Way::Group, Way::Path] {
         let gate = Gate::closed();
         let stand = stand(&gate);
@@ -80,9 +81,10 @@ async fn who_comes_after_a_removal_does_not_receive_what_was_requested_before_it
     }
 }
 
-/// What is removed for one path, under one key, or in groups of one origin, is no matter of calls for others.
+/// A removal for one path, under one key, or of groups of one origin does not concern calls for
+/// others.
 #[tokio::test]
-async fn calls_that_a_removal_is_not_about_are_joined_as_before() {
+async fn unrelated_calls_are_still_joined_after_a_removal() {
     for (way, elsewhere) in [
         (Way::Path, "http://example.com/q?a=1"),
         (Way::Key, "http://example.com/p?a=1"),
@@ -103,21 +105,26 @@ async fn calls_that_a_removal_is_not_about_are_joined_as_before() {
     }
 }
 
-/// Where a call that nobody joins any more fails, those behind it begin anew, and are joined by nobody either.
+/// A call that may no longer be joined loses its leader. A follower makes the call anew. That call
+/// may not be joined either.
 #[tokio::test]
-async fn who_waits_behind_such_a_call_takes_it_over() {
+async fn follower_from_before_a_removal_takes_over_a_failed_call() {
     let gate = Gate::closed();
     let stand = stand(&gate);
     let (leader, follower) = (begun(&stand, "/"), begun(&stand, "/"));
     stand.layer.entries().remove_tag("news").await.unwrap();
     drop(leader);
     let reply = soon(follower).await;
-    assert_eq!((reply.text(), reply.stored()), ("1", Stored::Yes), "its call began behind it");
+    assert_eq!(
+        (reply.text(), reply.stored()),
+        ("1", Stored::Yes),
+        "its call began after the removal"
+    );
     assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
-async fn who_comes_after_a_removal_does_not_receive_a_refresh_that_began_before_it() {
+async fn request_after_a_removal_does_not_get_a_refresh_begun_before_it() {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "surrogate-key", "news"));
@@ -152,9 +159,9 @@ async fn who_comes_after_a_removal_does_not_receive_a_refresh_that_began_before_
 
 // ===== Removals by a filter =====
 
-/// Of a call without a response, the URL alone is known, and that nothing of it has expired, or is old.
+/// Only the URL is known of a call without a response. Its response can be neither expired nor old.
 #[tokio::test]
-async fn a_filter_removes_what_is_on_its_way_as_far_as_it_may_match() {
+async fn filter_removes_responses_in_flight_that_may_match() {
     let secs = Duration::from_secs;
     for (filter, is_stored) in [
         (Filter::new(), false),
@@ -176,9 +183,9 @@ async fn a_filter_removes_what_is_on_its_way_as_far_as_it_may_match() {
     }
 }
 
-/// Of one whose response has come, its head is.
+/// The head is known once the response has arrived.
 #[tokio::test]
-async fn a_filter_removes_what_is_being_stored_where_it_matches() {
+async fn filter_removes_a_response_being_stored_if_it_matches() {
     for (filter, is_removed) in [
         (Filter::new().status(StatusCode::NOT_FOUND), true),
         (Filter::new().status(StatusCode::OK), false),
@@ -190,7 +197,11 @@ async fn a_filter_removes_what_is_being_stored_where_it_matches() {
         assert!(caller.as_mut().now_or_never().is_none(), "it is being published");
         let entries = stand.layer.entries();
         let mut removing = Box::pin(entries.remove_where(&filter, |_| ()));
-        assert_eq!(removing.as_mut().now_or_never().is_none(), is_removed, "it waits for that");
+        assert_eq!(
+            removing.as_mut().now_or_never().is_none(),
+            is_removed,
+            "it waits only for a match"
+        );
         store.publish(1);
         if is_removed {
             assert_eq!(soon(removing).await.unwrap(), 1);
@@ -203,7 +214,7 @@ async fn a_filter_removes_what_is_being_stored_where_it_matches() {
 // ===== Many removals =====
 
 #[tokio::test]
-async fn many_removals_of_other_things_do_no_harm() {
+async fn many_unrelated_removals_do_not_affect_a_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut caller = Box::pin(stand.ask(with(CacheOptions::new().add_tag("news"))));
@@ -217,9 +228,9 @@ async fn many_removals_of_other_things_do_no_harm() {
     assert_eq!(soon(caller).await.stored(), Stored::Yes);
 }
 
-/// Each of them is newer than the one that is on its way, and lies elsewhere.
+/// Each of these variants is newer than the one in flight, and is stored under another key.
 #[tokio::test]
-async fn many_variants_that_are_stored_meanwhile_do_no_harm() {
+async fn many_variants_stored_meanwhile_do_not_affect_a_call() {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));

@@ -12,9 +12,9 @@ use crate::support::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Answers each call with its number and query, fresh for a minute, with this `No-Vary-Search`, or that which the request
-/// asks for; nothing else of the query matters to it.
-fn says(rule: &'static str) -> Double {
+/// Answers each call with its number and query, fresh for a minute. `No-Vary-Search` is `rule`, or
+/// what the request has in `x-rule`. The response does not depend on the query otherwise.
+fn origin(rule: &'static str) -> Double {
     Double::new(move |request, call| {
         let query = request.uri().query().unwrap_or_default();
         let mut response = ok(format!("{call} {query}"));
@@ -33,21 +33,22 @@ fn says(rule: &'static str) -> Double {
     })
 }
 
-fn heeds<B>(layer: CacheLayer<B>) -> CacheLayer<B> {
+fn with_no_vary_search<B>(layer: CacheLayer<B>) -> CacheLayer<B> {
     layer.no_vary_search(true)
 }
 
 fn private(rule: &'static str) -> Stand {
-    Stand::new(says(rule)).with(heeds)
+    Stand::new(origin(rule)).with(with_no_vary_search)
 }
 
 fn shared(rule: &'static str) -> Stand {
-    Stand::shared(says(rule)).with(heeds)
+    Stand::shared(origin(rule)).with(with_no_vary_search)
 }
 
-/// Servers drop parameters beyond a number, and many that do not matter could fill it.
+/// Servers drop parameters beyond a limit. Many parameters that do not matter could reach that
+/// limit.
 #[tokio::test]
-async fn a_response_to_many_parameters_that_do_not_matter_answers_no_other_query() {
+async fn response_to_too_many_ignored_parameters_answers_no_other_query() {
     for (utms, is_hit) in [(32, true), (33, false)] {
         let stand = shared("params=(\"utm\")");
         let many = "utm=x&".repeat(utms);
@@ -58,7 +59,7 @@ async fn a_response_to_many_parameters_that_do_not_matter_answers_no_other_query
 }
 
 #[tokio::test]
-async fn what_does_not_matter_makes_no_difference() {
+async fn queries_that_differ_in_ignored_ways_share_a_response() {
     for (rule, first, equal, others) in [
         (
             "params=(\"utm\")",
@@ -93,19 +94,19 @@ async fn what_does_not_matter_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn it_counts_where_it_is_to_be_heeded() {
+async fn field_is_ignored_unless_it_is_enabled() {
     let off = |layer: CacheLayer<Memory>| layer.no_vary_search(true).no_vary_search(false);
     for stand in [
-        Stand::new(says("except=()")),
-        Stand::new(says("except=()")).with(CacheLayer::http_rules),
-        Stand::new(says("except=()")).with(off),
+        Stand::new(origin("except=()")),
+        Stand::new(origin("except=()")).with(CacheLayer::http_rules),
+        Stand::new(origin("except=()")).with(off),
     ] {
         stand.get("/?a").await;
         assert!(!stand.get("/?b").await.is_from_store());
     }
 }
 
-/// The latest rule of a path is the one by which responses are found, and each is judged by its own.
+/// Responses are found by the latest rule of a path. Each one is then judged by its own rule.
 #[tokio::test]
 async fn a_response_answers_what_its_own_rule_allows() {
     let stand = shared("params=(\"utm\")");
@@ -115,23 +116,25 @@ async fn a_response_answers_what_its_own_rule_allows() {
     stand.ask(by_ref("/?a=2&ref=1")).await;
     assert!(stand.ask(by_ref("/?a=2&ref=2")).await.is_from_store());
     assert!(!stand.ask(by_ref("/?a=2&ref=2&utm=3")).await.is_from_store());
-    // By the rule that is known now, it would be found by others; those that were stored before are not.
+    // A request is looked up by the latest rule. Responses that were stored under an earlier rule
+    // are not found.
     assert!(!stand.ask(none("/?a=1&utm=2")).await.is_from_store());
-    // What says nothing of it any more answers its own URL alone, though an annotation still leads there.
+    // A new response without the field answers its own URL alone, though an annotation still leads
+    // to it.
     stand.ask(none("/?a=2&ref=1").header("cache-control", "no-cache")).await;
     assert!(stand.ask(none("/?a=2&ref=1")).await.is_from_store());
     assert!(!stand.ask(none("/?a=2&ref=9")).await.is_from_store());
 }
 
 #[tokio::test]
-async fn what_is_not_fresh_answers_its_own_url_alone() {
+async fn stale_response_answers_its_own_url_alone() {
     let stand = shared("except=()").with(|layer| layer.stale_if_error(MINUTE * 60));
     stand.ask(get("/?a").header("x-etag", "\"x\"")).await;
     stand.clock.advance(MINUTE);
     assert!(!stand.get("/?b").await.is_from_store());
-    // And from now on, the newer one.
+    // From now on, the newer response answers.
     assert_eq!(stand.get("/?c").await.text(), "2 b");
-    // A request that asks for a new one gets one.
+    // A request that demands a new response gets one.
     assert!(!stand.ask(get("/?d").header("cache-control", "no-cache")).await.is_from_store());
     let reply = stand.ask(get("/?e").header("cache-control", "only-if-cached")).await;
     assert_eq!(reply.text(), "3 d");
@@ -157,11 +160,11 @@ async fn variants_and_users_stay_apart() {
 }
 
 #[tokio::test]
-async fn what_is_removed_answers_no_other_url_either() {
+async fn removed_response_answers_no_other_url() {
     for stand in [private("params=(\"utm\")"), shared("params=(\"utm\")")] {
         stand.get("/?id=1&utm=1").await;
         assert!(stand.get("/?id=1").await.is_from_store());
-        // By a URL that it would answer, and by an unsafe request for one.
+        // It is removed by a URL that it would answer, and by an unsafe request for such a URL.
         assert!(stand.layer.entries().remove(&url("/?id=1")).await.unwrap() > 0);
         assert!(!stand.get("/?id=1&utm=2").await.is_from_store());
         assert!(stand.get("/?id=1&utm=1").await.is_from_store());
@@ -175,9 +178,9 @@ async fn what_is_removed_answers_no_other_url_either() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_removed_for_one_url_is_removed_for_the_others() {
+async fn failed_removal_for_one_url_is_done_for_the_others() {
     let store = Faulty::new(Memory::default());
-    let stand = Stand::over(store.clone(), says("params=(\"utm\")")).with(heeds);
+    let stand = Stand::over(store.clone(), origin("params=(\"utm\")")).with(with_no_vary_search);
     stand.get("/?id=1&utm=1").await;
     store.fail(Op::Remove, ErrorKind::Unavailable);
     let request = get("/?id=1&utm=9").body(()).unwrap();
@@ -186,7 +189,7 @@ async fn what_cannot_be_removed_for_one_url_is_removed_for_the_others() {
 }
 
 #[tokio::test]
-async fn a_freshened_response_goes_on_answering() {
+async fn freshened_response_still_answers_other_urls() {
     let stand = Stand::shared(Double::new(|request, call| {
         let is_asked = request.headers().contains_key("if-none-match");
         let mut response = ok(if is_asked { String::new() } else { call.to_string() });
@@ -200,7 +203,7 @@ async fn a_freshened_response_goes_on_answering() {
         }
         response
     }))
-    .with(heeds);
+    .with(with_no_vary_search);
     stand.get("/?a").await;
     stand.clock.advance(MINUTE * 50);
     assert_eq!(stand.get("/?a").await.text(), "1");
@@ -210,16 +213,17 @@ async fn a_freshened_response_goes_on_answering() {
     assert_eq!(reply.text(), "1");
 }
 
-/// It answers for the path from the 304 on that says so, and is removed with it.
+/// The response answers other URLs of the path once a 304 brings the field. Each of these URLs
+/// removes it.
 #[tokio::test]
-async fn what_a_304_has_made_answer_for_the_path_is_removed_by_any_of_its_urls() {
+async fn response_given_the_field_by_a_304_is_removed_by_any_url_it_answers() {
     let stand = Stand::new(Double::new(|request, call| {
         let is_asked = request.headers().contains_key("if-none-match");
         let response = if is_asked { not_modified() } else { ok(call.to_string()) };
         let rule = if is_asked { "params=(\"a\")" } else { "" };
         line(line(response, "etag", "\"x\""), "no-vary-search", rule)
     }))
-    .with(|layer| heeds(layer).expire_after(MINUTE));
+    .with(|layer| with_no_vary_search(layer).expire_after(MINUTE));
     stand.get("/?a=1").await;
     stand.clock.advance(MINUTE);
     assert_eq!(stand.get("/?a=1").await.text(), "1");
@@ -230,11 +234,11 @@ async fn what_a_304_has_made_answer_for_the_path_is_removed_by_any_of_its_urls()
     }
 }
 
-/// What the notes lead to is found by other layers over the same store, and is listed once.
+/// Other layers over the same store find a response through its annotations. It is listed once.
 #[tokio::test]
-async fn notes_are_no_responses() {
+async fn annotations_are_not_responses() {
     let store = Memory::default();
-    let stand = Stand::over(store.clone(), says("except=()")).with(heeds);
+    let stand = Stand::over(store.clone(), origin("except=()")).with(with_no_vary_search);
     assert_eq!(stand.get("/?a").await.stored(), Stored::Yes);
     let mut listed = std::pin::pin!(stand.layer.entries().stream());
     let mut urls = Vec::new();
@@ -242,19 +246,20 @@ async fn notes_are_no_responses() {
         urls.push(entry.unwrap().url);
     }
     assert_eq!(urls, [url("/?a")]);
-    let other = Stand::over(store, says("")).with(heeds);
+    let other = Stand::over(store, origin("")).with(with_no_vary_search);
     other.clock.advance(Duration::ZERO);
     assert!(other.get("/?b").await.is_from_store());
     stand.layer.entries().clear().await.unwrap();
     assert!(!other.get("/?b").await.is_from_store());
 }
 
-/// What fails of the notes costs hits, and nothing else: the response is stored, and said to be.
+/// Annotations that fail cost hits and nothing else. The response is stored, and is reported as
+/// stored.
 #[tokio::test]
-async fn notes_that_fail_leave_the_response_stored() {
-    let stored_where_it_fails_from = async |n| {
+async fn failed_annotations_leave_the_response_stored() {
+    let stored_if_it_fails_from = async |n| {
         let store = Faulty::new(Memory::default());
-        let stand = Stand::over(store.clone(), says("except=()")).with(heeds);
+        let stand = Stand::over(store.clone(), origin("except=()")).with(with_no_vary_search);
         store.fail_from(n, ErrorKind::Unavailable);
         let stored = stand.get("/?a").await.stored();
         let operations = store.operations();
@@ -266,21 +271,20 @@ async fn notes_that_fail_leave_the_response_stored() {
         }
         (is_stored, operations)
     };
-    let (is_stored, operations) = stored_where_it_fails_from(usize::MAX).await;
+    let (is_stored, operations) = stored_if_it_fails_from(usize::MAX).await;
     assert!(is_stored);
     let mut without_annotations = 0;
     for n in 0..operations {
-        without_annotations += usize::from(stored_where_it_fails_from(n).await.0);
+        without_annotations += usize::from(stored_if_it_fails_from(n).await.0);
     }
     assert!(
         without_annotations >= 4,
-        "each annotation is asked for, and written: {without_annotations}"
+        "each annotation is looked up and written: {without_annotations}"
     );
 }
 
-/// By hand as well.
 #[tokio::test]
-async fn what_is_inserted_answers_other_urls_too() {
+async fn inserted_response_answers_other_urls_too() {
     let stand = private("except=()");
     let response = http::Response::builder()
         .header("no-vary-search", "except=()")

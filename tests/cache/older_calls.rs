@@ -1,4 +1,4 @@
-//! Calls that are under way while something else happens: a removal, an insertion, a newer call, an expiry.
+//! Calls in flight while something else happens: a removal, an insertion, a newer call, an expiry.
 
 use std::{pin::pin, time::Duration};
 
@@ -12,8 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_variant_that_is_removed_is_not_brought_back_by_a_call_that_began_before_there_were_any()
-{
+async fn removed_variant_is_not_stored_again_by_a_call_from_before_variants() {
     for by_request in [false, true] {
         let gate = Gate::closed();
         let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
@@ -21,7 +20,7 @@ async fn a_variant_that_is_removed_is_not_brought_back_by_a_call_that_began_befo
         let ask = || get("/").header("x-a", "1");
         let mut first = pin!(stand.ask(ask()));
         assert!(first.as_mut().now_or_never().is_none());
-        // Another call tells that there are variants.
+        // Another call shows that there are variants.
         let alone = stand.ask(ask().extension(CacheOptions::new().coalesce(false))).await;
         assert_eq!((alone.text(), alone.stored()), ("2", Stored::Yes));
         let entries = stand.layer.entries();
@@ -38,9 +37,9 @@ async fn a_variant_that_is_removed_is_not_brought_back_by_a_call_that_began_befo
     }
 }
 
-/// What is put there by hand is newer than what is on its way.
+/// An inserted response is newer than one in flight.
 #[tokio::test]
-async fn a_response_that_is_inserted_is_not_overwritten_by_an_older_call() {
+async fn inserted_response_is_not_overwritten_by_an_older_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut older = pin!(stand.get("/"));
@@ -52,9 +51,9 @@ async fn a_response_that_is_inserted_is_not_overwritten_by_an_older_call() {
     assert_eq!(stand.get("/").await.text(), "by hand");
 }
 
-/// The layer twice in one stack: the inner one does not wait for the call that it is part of.
+/// The layer is in one stack twice. The inner one does not wait for the call that it is part of.
 #[tokio::test]
-async fn a_layer_that_is_in_a_stack_twice_does_not_wait_for_itself() {
+async fn layer_that_is_in_a_stack_twice_does_not_wait_for_itself() {
     let stand = Stand::new(Double::counting());
     let nested = stand.layer.layer(stand.layer.layer(stand.inner.clone()));
     let request = || get("/").body(empty()).unwrap();
@@ -65,9 +64,9 @@ async fn a_layer_that_is_in_a_stack_twice_does_not_wait_for_itself() {
     assert_eq!(stand.layer.stats().in_flight, 0);
 }
 
-/// A newer response that is stored stays, whichever call ends last.
+/// The newer response stays, whichever call ends last.
 #[tokio::test]
-async fn a_call_that_began_earlier_does_not_overwrite_what_a_later_one_has_stored() {
+async fn older_call_does_not_overwrite_what_a_later_one_has_stored() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut older = pin!(stand.get("/"));
@@ -80,23 +79,23 @@ async fn a_call_that_began_earlier_does_not_overwrite_what_a_later_one_has_store
     assert_eq!(stand.get("/").await.text(), "2");
 }
 
-/// A body that trickles for longer than the response is fresh answers nobody who comes after that.
+/// A response may expire while its body arrives. It answers no request that comes after that.
 #[tokio::test]
-async fn a_response_that_has_expired_on_its_way_is_not_shared_with_newcomers() {
+async fn response_that_expires_in_flight_is_not_shared_with_newcomers() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner).with(|layer| layer.expire_after(Duration::from_secs(10)));
     let _first = call(&stand).await;
     senders[0].send("old");
     let _second = call(&stand).await;
-    assert_eq!(stand.calls(), 1, "fresh as it is, it is shared");
+    assert_eq!(stand.calls(), 1, "it is shared while it is fresh");
     stand.clock.advance(Duration::from_secs(10));
     let _third = call(&stand).await;
     assert_eq!(stand.calls(), 2);
 }
 
-/// The same where the older call began before anybody knew that there are variants, and lies under another key therefore.
+/// The older call began before the variants were known. So it is for another key.
 #[tokio::test]
-async fn an_older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored() {
+async fn older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored() {
     let gate = Gate::closed();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
     let stand = Stand::new(inner.first_behind(&gate));
@@ -112,10 +111,11 @@ async fn an_older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored(
     assert_eq!(stand.ask(ask("2")).await.text(), "2");
 }
 
-/// Nor where the origin has ceased to vary its response, or varies it by what is part of the key anyway: it lies in the
-/// place of all then, whatever the place was that its request was looked for in.
+/// The origin no longer varies its response, or varies it by a header that is part of the key
+/// anyway. Such a response is stored under the primary key, whatever key its request was looked up
+/// under.
 #[tokio::test]
-async fn an_older_call_for_a_variant_does_not_overwrite_what_does_not_vary_any_more() {
+async fn older_call_for_a_variant_does_not_overwrite_what_no_longer_varies() {
     for (n, vary) in (0..8).flat_map(|n| [(n, None), (n, Some("authorization"))]) {
         let gate = Gate::closed();
         let behind = gate.clone();
@@ -146,9 +146,10 @@ async fn an_older_call_for_a_variant_does_not_overwrite_what_does_not_vary_any_m
     }
 }
 
-/// What an older call brings comes neither over what a later one has freshened, nor in between.
+/// The response of an older call does not replace one that a later call has freshened or is
+/// freshening.
 #[tokio::test]
-async fn an_older_call_does_not_overwrite_what_a_later_304_freshened() {
+async fn older_call_does_not_overwrite_what_a_later_304_freshened() {
     let gate = Gate::closed();
     let behind = gate.clone();
     let inner = Double::new(|request, call| match call {
@@ -184,9 +185,10 @@ async fn an_older_call_does_not_overwrite_what_a_later_304_freshened() {
     assert!(reply.is_from_store() && reply.text() == "1");
 }
 
-/// A response that was found to vary by less is not to hide those that vary by more.
+/// The older response varies by another header. It must not hide the variants that later calls have
+/// stored.
 #[tokio::test]
-async fn an_older_call_does_not_take_names_from_the_list_of_variants() {
+async fn older_call_does_not_take_names_from_the_variance_record() {
     let gate = Gate::closed();
     let inner = Double::new(|_, call| {
         line(ok(call.to_string()), "vary", if call == 1 { "x-a" } else { "x-b" })

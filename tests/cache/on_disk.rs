@@ -1,4 +1,5 @@
-//! The main job: a hyper client wrapped over a file, talking to a server over a socket, in this run and the next.
+//! The main use: a hyper client with a cache in a file talks to a server over a socket, in this run
+//! and in the next.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ async fn fetch<B: Store>(layer: &CacheLayer<B>, url: String) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_is_answered_in_the_next_run_even_when_the_origin_has_gone() {
+async fn stored_response_is_served_in_the_next_run_without_the_origin() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/down/cache.redb");
     let origin = Origin::new(|_, n| async move { ok(format!("answer {n}")) }).await;
@@ -64,7 +65,7 @@ async fn a_large_body_streams_through_a_file_and_back() {
         }
         let reply = Reply::read(response).await;
         assert_eq!(reply.is_from_store(), outcome);
-        assert!(reply.body == expected, "the body is another one");
+        assert!(reply.body == expected, "the body differs");
     }
     assert_eq!(origin.requests(), 1);
 }
@@ -133,7 +134,7 @@ async fn variants_and_trailers_move_between_memory_and_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_management_handle_works_on_a_file_as_well() {
+async fn management_handle_works_on_a_file() {
     let stand = Stand::over(Redb::temporary().unwrap(), Double::counting());
     let soon = CacheOptions::new().expire_after(Duration::from_secs(1)).add_tag("news");
     stand.ask(super::support::get("/a").extension(soon)).await;
@@ -149,7 +150,7 @@ async fn the_management_handle_works_on_a_file_as_well() {
 }
 
 #[tokio::test]
-async fn a_closed_file_is_a_store_that_fails_and_no_request_does() {
+async fn closed_file_is_a_failing_store_and_fails_no_request() {
     let stand = Stand::over(Redb::temporary().unwrap(), Double::counting());
     stand.get("/").await;
     stand.layer.store().close().await.unwrap();

@@ -1,4 +1,4 @@
-//! What one request, or one switch, asks of the cache.
+//! The options of one request, the switch, and read-only layers.
 
 use http::{Method, Request, StatusCode};
 use larder::{
@@ -54,7 +54,7 @@ async fn a_refresh_that_fails_leaves_the_old_response() {
 }
 
 #[tokio::test]
-async fn only_if_cached_serves_what_is_stored_and_never_calls_the_inner_service() {
+async fn only_if_cached_serves_stored_responses_and_never_calls_the_origin() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     let only = || NEW().only_if_cached(true);
     let reply = stand.ask(with(only())).await;
@@ -76,7 +76,7 @@ async fn only_if_cached_serves_what_is_stored_and_never_calls_the_inner_service(
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[tokio::test]
-async fn only_if_cached_goes_before_every_other_wish() {
+async fn only_if_cached_takes_precedence_over_every_other_option() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
     for options in [
@@ -93,7 +93,7 @@ async fn only_if_cached_goes_before_every_other_wish() {
 }
 
 #[tokio::test]
-async fn only_if_cached_holds_for_requests_that_the_cache_does_not_answer() {
+async fn only_if_cached_applies_to_requests_that_the_cache_does_not_answer() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
     let request = |method| Request::builder().method(method).uri(url("/"));
@@ -142,7 +142,7 @@ async fn bypass_neither_reads_nor_writes() {
 }
 
 #[tokio::test]
-async fn options_that_ask_for_nothing_change_nothing() {
+async fn default_and_false_options_change_nothing() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
     assert!(stand.ask(with(NEW())).await.is_from_store());
@@ -152,7 +152,7 @@ async fn options_that_ask_for_nothing_change_nothing() {
 }
 
 #[tokio::test]
-async fn tags_are_stored_and_removed_by() {
+async fn entries_are_removed_by_their_tags() {
     let stand = Stand::new(Double::counting());
     stand.ask(get("/a").extension(NEW().add_tag("page").add_tag("user:1"))).await;
     stand.ask(get("/b").extension(NEW().add_tag("page"))).await;
@@ -165,10 +165,10 @@ async fn tags_are_stored_and_removed_by() {
     assert_eq!(stand.len().await, 1);
 }
 
-// ===== The switch, and reading only =====
+// ===== Disabled and read-only layers =====
 
 #[tokio::test]
-async fn switched_off_the_cache_neither_reads_nor_writes_nor_removes() {
+async fn disabled_cache_neither_reads_nor_writes_nor_removes() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
     let service = stand.service();
@@ -189,7 +189,7 @@ async fn switched_off_the_cache_neither_reads_nor_writes_nor_removes() {
 }
 
 #[tokio::test]
-async fn read_only_serves_and_neither_writes_nor_removes() {
+async fn read_only_cache_serves_and_neither_writes_nor_removes() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.get("/").await;
     let reader = stand.clone_with(|layer| layer.read_only(true));
@@ -208,9 +208,9 @@ async fn read_only_serves_and_neither_writes_nor_removes() {
 
 // ===== What the origin sees =====
 
-/// RC sends its internal `Cache-Control: max-age` to the origin.
+/// requests-cache sends its internal `Cache-Control: max-age` to the origin.
 #[tokio::test]
-async fn nothing_of_the_cache_reaches_the_origin() {
+async fn cache_adds_nothing_to_the_request_that_the_origin_receives() {
     let origin =
         RawOrigin::new("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
     let request = || {

@@ -1,4 +1,4 @@
-//! Who waits for whom: callers, the store and other callers, each at a pace of its own.
+//! Slow stores and slow callers: what waits for them, and what does not.
 
 use std::{
     pin::pin,
@@ -20,9 +20,9 @@ use crate::{
     support::{Double, Gated, Reply, Stand, boxed, chunk, frames, full, ok, with},
 };
 
-/// Whoever polls to the end finds the entry: nobody has to wait for it.
+/// A reader that has polled to the end finds the entry stored, and need not wait for it.
 #[tokio::test]
-async fn the_end_is_handed_out_after_the_entry_is_there() {
+async fn end_of_a_body_is_returned_after_the_entry_is_stored() {
     let store = Gated::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["ab"], None))));
     let mut response = call(&stand).await;
@@ -37,10 +37,11 @@ async fn the_end_is_handed_out_after_the_entry_is_there() {
 }
 
 #[tokio::test]
-async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byte() {
+async fn slow_store_bounds_memory_by_holding_the_caller_back_and_loses_no_byte() {
     const CHUNK: usize = 32 * 1024;
     const CHUNKS: usize = 64;
-    /// What may be on its way between origin and store: the replay buffer, and a chunk on either side.
+    /// The most bytes that may be in flight between origin and store: the replay buffer, and a
+    /// chunk on either side.
     const MOST: usize = 256 * 1024 + 2 * CHUNK;
 
     let produced = Arc::<AtomicUsize>::default();
@@ -78,7 +79,7 @@ async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byt
     assert!(reply.is_from_store() && reply.body == expected);
 }
 
-/// The caller is not woken by the store alone: a gate that opens later lets it go on.
+/// Another task opens the gate while the caller waits. That wakes the caller.
 #[tokio::test]
 async fn a_store_that_answers_later_wakes_the_caller() {
     let store = Gated::new(Memory::default());
@@ -108,7 +109,7 @@ async fn two_calls_in_a_row_with_the_first_body_unread_do_not_deadlock() {
 }
 
 #[tokio::test]
-async fn a_hit_that_has_begun_is_read_to_its_end_though_the_entry_is_replaced_or_removed() {
+async fn hit_is_read_to_its_end_though_the_entry_is_replaced_or_removed() {
     let (bytes, _) = pattern(1 << 20);
     let body = Bytes::from(bytes.clone());
     let inner = Double::new(move |_, call| match call {

@@ -1,4 +1,5 @@
-//! Parts of a response, and the whole of it, that come at the same time: what was asked for last stays.
+//! Concurrent requests for parts of a response and for the whole. The response to the latest
+//! request stays.
 
 use std::{
     pin::pin,
@@ -17,7 +18,8 @@ use crate::{
     },
 };
 
-/// The response of an origin that has another one from the call `new` on, be it that it varies.
+/// The response of an origin whose response changes with the call `new`. It has a `Vary` if
+/// `varies` is set.
 fn changing(
     request: &Request<Bytes>,
     (call, new): (usize, usize),
@@ -30,7 +32,7 @@ fn changing(
     if varies { line(response, "vary", "accept-language") } else { response }
 }
 
-/// The same double, whose call of that number waits at the gate.
+/// The same double, and the gate that its call of this number waits at.
 fn held(inner: Double, held: usize) -> (Double, Gate) {
     let gate = Gate::closed();
     let inner = inner.waiting({
@@ -47,15 +49,15 @@ fn held(inner: Double, held: usize) -> (Double, Gate) {
     (inner, gate)
 }
 
-/// A new whole is what the cache has.
-async fn has_new(stand: &Stand) {
+/// Checks that the cache has the new response as a whole.
+async fn assert_has_new(stand: &Stand) {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, &*TEXT.to_uppercase()));
 }
 
 #[tokio::test]
-async fn parts_do_not_become_a_whole_over_one_that_was_asked_for_later() {
-    // The rest of it, or all of it in one part.
+async fn combined_parts_do_not_replace_a_whole_requested_later() {
+    // The second part is the rest, or everything.
     for (varies, first) in [(false, 10), (false, 0), (true, 10), (true, 0)] {
         let inner = Double::new(move |request, call| changing(&request, (call, 3), varies));
         let (inner, gate) = held(inner, 2);
@@ -68,13 +70,13 @@ async fn parts_do_not_become_a_whole_over_one_that_was_asked_for_later() {
         let rest = soon(rest).await;
         assert_eq!(rest.text(), &TEXT[first..]);
         assert_eq!(rest.stored(), Stored::No(Refusal::Superseded), "{varies} {first}");
-        has_new(&stand).await;
+        assert_has_new(&stand).await;
     }
 }
 
-/// The same where the part has begun to come.
+/// Here, the part has begun to arrive.
 #[tokio::test]
-async fn a_whole_that_is_stored_first_stops_the_older_one_that_is_put_together() {
+async fn stored_whole_stops_an_older_one_that_is_being_combined() {
     for varies in [false, true] {
         let (sender, body) = channel();
         let body = Arc::new(Mutex::new(Some(body)));
@@ -93,12 +95,12 @@ async fn a_whole_that_is_stored_first_stops_the_older_one_that_is_put_together()
         drop(sender);
         let rest = soon(Reply::read_any(rest)).await;
         assert_eq!((rest.text(), rest.stored()), (&TEXT[10..], Stored::No(Refusal::Superseded)));
-        has_new(&stand).await;
+        assert_has_new(&stand).await;
     }
 }
 
 #[tokio::test]
-async fn an_older_whole_does_not_overwrite_one_of_newer_parts() {
+async fn older_whole_does_not_overwrite_one_of_newer_parts() {
     for varies in [false, true] {
         let inner = Double::new(move |request, call| changing(&request, (call, 2), varies));
         let (inner, gate) = held(inner, 1);
@@ -111,13 +113,13 @@ async fn an_older_whole_does_not_overwrite_one_of_newer_parts() {
         gate.open(1);
         let older = soon(older).await;
         assert!(!matches!(older.stored(), Stored::Yes), "{varies}");
-        has_new(&stand).await;
+        assert_has_new(&stand).await;
     }
 }
 
-/// Whoever waits for a whole that another has asked for is not told of it by a part.
+/// The combined parts do not answer a request that waits for the whole.
 #[tokio::test]
-async fn a_whole_that_was_asked_for_after_the_parts_is_stored_over_theirs() {
+async fn whole_requested_later_replaces_the_combined_parts() {
     let (inner, gate) = held(Double::new(|request, call| changing(&request, (call, 3), false)), 3);
     let stand = stand(inner);
     stand.ask(range(0, 9)).await;
@@ -127,13 +129,13 @@ async fn a_whole_that_was_asked_for_after_the_parts_is_stored_over_theirs() {
     assert_eq!(stand.get("/").await.text(), TEXT);
     gate.open(1);
     assert_eq!(soon(newer).await.text(), TEXT.to_uppercase());
-    has_new(&stand).await;
+    assert_has_new(&stand).await;
 }
 
-// ===== What is counted =====
+// ===== Counters =====
 
 #[tokio::test]
-async fn what_is_told_to_be_stored_of_parts_is_what_they_make_together() {
+async fn stored_bytes_count_the_combined_parts() {
     let stand = stand(Double::new(|request, _| part(&request, TEXT, "\"a\"")));
     stand.ask(range(0, 9)).await;
     assert_eq!(stand.layer.stats().stored_bytes, 10);
@@ -143,9 +145,9 @@ async fn what_is_told_to_be_stored_of_parts_is_what_they_make_together() {
     assert_eq!(stand.layer.stats().stored_bytes, 10 + 13 + 20);
 }
 
-/// They go past the cache, whatever is kept of what they bring.
+/// These requests bypass the cache, though their responses may be stored.
 #[tokio::test]
-async fn requests_for_parts_and_posts_are_no_calls_under_way() {
+async fn requests_for_parts_and_posts_do_not_count_as_calls_in_flight() {
     let (inner, gate) = Double::new(|request, _| {
         let response = part(&request, TEXT, "\"a\"");
         line(response, "content-location", request.uri().to_string())
@@ -160,7 +162,7 @@ async fn requests_for_parts_and_posts_are_no_calls_under_way() {
         gate.open(1);
         assert_eq!(soon(asked).await.stored(), Stored::Yes);
     }
-    // One that does not is one.
+    // A request that does not bypass the cache counts.
     let mut whole = pin!(stand.ask(get("/").header("cache-control", "no-cache")));
     assert!(whole.as_mut().now_or_never().is_none());
     assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (1, 1));
@@ -170,7 +172,7 @@ async fn requests_for_parts_and_posts_are_no_calls_under_way() {
 }
 
 #[tokio::test]
-async fn a_part_on_its_way_is_not_stored_after_a_newer_answer_that_forbids_storing() {
+async fn part_in_flight_is_not_stored_after_a_newer_no_store_answer() {
     for varies in [false, true] {
         for newer in [get, head] {
             for has_begun in [false, true] {

@@ -1,4 +1,4 @@
-//! Parts of one response come together, under the HTTP rules (RFC 9111 §3.4).
+//! Parts of one response are combined under the HTTP rules (RFC 9111 §3.4).
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::support::{Double, Stand, T0, TestBody, channel, full, get, line, ok, 
 const BYPASS: Outcome = Outcome::Bypass(Bypass::Range);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Whether the request's condition names another response than the one with that tag.
+/// Whether the `If-Range` of the request names another response than the one with this tag.
 fn is_declined<B>(request: &Request<B>, tag: &str) -> bool {
     request.headers().get("if-range").is_some_and(|wanted| wanted != tag)
 }
 
-/// An origin that has `text` under this tag, and understands ranges.
+/// An origin that has `text` with this tag, and supports ranges.
 pub(crate) fn origin(text: impl Into<String>, tag: &'static str) -> Double {
     let text: Arc<str> = text.into().into();
     Double::new(move |request, call| line(part(&request, &text, tag), "x-call", call.to_string()))
@@ -54,13 +54,18 @@ pub(crate) fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(CacheLayer::http_rules)
 }
 
-async fn in_order<B: Store>(stand: Stand<B>, text: &str, step: usize, order: &[usize]) {
+async fn assert_combined_in_order<B: Store>(
+    stand: Stand<B>,
+    text: &str,
+    step: usize,
+    order: &[usize],
+) {
     for n in order {
         let (from, to) = (n * step, ((n + 1) * step).min(text.len()) - 1);
         let reply = stand.ask(range(from, to)).await;
         assert_eq!((reply.outcome(), reply.status), (BYPASS, StatusCode::PARTIAL_CONTENT));
         assert!(reply.text() == &text[from..=to], "{from}-{to}");
-        // What has come is a hit from then on, with its own range.
+        // From now on, the part is a hit with its own range.
         let reply = stand.ask(range(from, to)).await;
         assert!(reply.is_from_store() && reply.text() == &text[from..=to], "{from}-{to}");
     }
@@ -79,20 +84,20 @@ async fn in_order<B: Store>(stand: Stand<B>, text: &str, step: usize, order: &[u
 #[tokio::test]
 async fn parts_that_touch_become_the_whole() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 0, 3], [2, 1, 3, 0]] {
-        in_order(stand(origin(TEXT, "\"a\"")), TEXT, 5, &order).await;
+        assert_combined_in_order(stand(origin(TEXT, "\"a\"")), TEXT, 5, &order).await;
         let shared = Stand::shared(origin(TEXT, "\"a\"")).with(CacheLayer::http_rules);
-        in_order(shared, TEXT, 5, &order).await;
+        assert_combined_in_order(shared, TEXT, 5, &order).await;
     }
 }
 
-/// Larger than what is in memory of any of them, in chunks, from a file.
+/// Each part is larger than a replay buffer. It is read from a file, in chunks.
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
 async fn large_parts_on_disk_become_the_whole() {
     let text: String = (0..400_000).map(|n| format!("{n:07}")).collect();
     let store = larder::store::Redb::temporary().unwrap();
     let stand = Stand::over(store, origin(text.as_str(), "\"a\"")).with(CacheLayer::http_rules);
-    in_order(stand, &text, 300_000, &[1, 0, 2, 3, 4, 5, 6, 7, 8, 9]).await;
+    assert_combined_in_order(stand, &text, 300_000, &[1, 0, 2, 3, 4, 5, 6, 7, 8, 9]).await;
 }
 
 #[tokio::test]
@@ -110,12 +115,12 @@ async fn parts_that_overlap_become_one_part() {
     }
     assert_eq!((stand.calls(), stand.len().await), (3, 1));
     assert_eq!(stand.get("/").await.text(), TEXT);
-    assert_eq!(stand.calls(), 4, "some of it is not all of it");
+    assert_eq!(stand.calls(), 4, "a part is not the whole");
 }
 
-/// What players and downloaders begin with.
+/// Players and downloaders begin with such a request.
 #[tokio::test]
-async fn a_part_that_is_all_of_it_is_stored_whole() {
+async fn part_with_all_bytes_is_stored_as_the_whole() {
     let stand = stand(origin(TEXT, "\"a\""));
     let reply = stand.ask(get("/").header("range", "bytes=0-")).await;
     assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, TEXT));
@@ -125,9 +130,9 @@ async fn a_part_that_is_all_of_it_is_stored_whole() {
     assert_eq!(stand.len().await, 1);
 }
 
-/// What a client does whose download has broken off.
+/// A client sends such a request when its download has broken off.
 #[tokio::test]
-async fn a_download_that_is_resumed_is_stored_whole() {
+async fn resumed_download_is_stored_as_the_whole() {
     let stand = stand(origin(TEXT, "\"a\""));
     stand.ask(range(0, 6)).await;
     let rest = get("/").header("range", "bytes=7-").header("if-range", "\"a\"");
@@ -137,7 +142,7 @@ async fn a_download_that_is_resumed_is_stored_whole() {
 }
 
 #[tokio::test]
-async fn a_newer_part_that_lies_elsewhere_takes_the_place_of_the_older() {
+async fn newer_part_replaces_an_older_one_that_it_does_not_touch() {
     let stand = stand(origin(TEXT, "\"a\""));
     stand.ask(range(0, 3)).await;
     stand.ask(range(10, 12)).await;
@@ -145,8 +150,9 @@ async fn a_newer_part_that_lies_elsewhere_takes_the_place_of_the_older() {
     assert!(!stand.ask(range(0, 3)).await.is_from_store());
 }
 
-/// Parts of two responses, from an origin that has another one from the second call on.
-async fn of_two(first: &'static str, then: &'static str) -> Stand {
+/// A cache that has requested parts of two responses. The origin's response changes with the second
+/// call.
+async fn stand_with_parts_of_two(first: &'static str, then: &'static str) -> Stand {
     let stand = stand(Double::new(move |request, call| match call {
         1 => part(&request, TEXT, first),
         _ => part(&request, &TEXT.to_uppercase(), then),
@@ -159,7 +165,7 @@ async fn of_two(first: &'static str, then: &'static str) -> Stand {
 #[tokio::test]
 async fn parts_of_two_responses_are_never_mixed() {
     for (first, then) in [("\"a\"", "\"b\""), ("W/\"a\"", "W/\"a\""), ("W/\"a\"", "\"a\"")] {
-        let stand = of_two(first, then).await;
+        let stand = stand_with_parts_of_two(first, then).await;
         let reply = stand.ask(range(10, 19)).await;
         assert!(reply.is_from_store());
         assert_eq!((reply.text(), &reply.headers["etag"]), ("ABCDEFGHIJ", &then.parse().unwrap()));
@@ -168,7 +174,7 @@ async fn parts_of_two_responses_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_shorter_than_its_range_is_not_joined() {
+async fn part_shorter_than_its_range_is_not_combined() {
     let stand = stand(Double::new(|request, call| match call {
         1 => part(&request, TEXT, "\"a\""),
         _ => {
@@ -182,9 +188,10 @@ async fn a_part_that_is_shorter_than_its_range_is_not_joined() {
     assert!(!stand.get("/").await.is_from_store());
 }
 
-/// Its bytes reach the caller before all of them are there, and what breaks off leaves what was stored.
+/// The bytes of the part reach the caller before the part is complete. When it breaks off, the
+/// stored part stays.
 #[tokio::test]
-async fn a_part_that_breaks_off_leaves_what_is_stored() {
+async fn part_that_breaks_off_leaves_the_stored_part() {
     use std::sync::Mutex;
 
     let (sender, body) = channel();
@@ -208,9 +215,9 @@ async fn a_part_that_breaks_off_leaves_what_is_stored() {
     assert_eq!(stand.len().await, 1);
 }
 
-/// The end of a part is that which was seen when its beginning came, or none.
+/// A part is combined only with the stored part that was seen when its head arrived.
 #[tokio::test]
-async fn a_part_that_is_replaced_while_another_comes_is_not_put_to_it() {
+async fn part_replaced_meanwhile_is_not_combined_with_one_in_flight() {
     use std::sync::Mutex;
 
     let (sender, body) = channel();
@@ -222,7 +229,7 @@ async fn a_part_that_is_replaced_while_another_comes_is_not_put_to_it() {
     }));
     stand.ask(range(10, 19)).await;
     let first = stand.call(range(0, 9).body(crate::support::empty()).unwrap()).await.unwrap();
-    // What goes behind it is another response's by now.
+    // The stored part behind it is replaced by one of another response.
     let newer = range(10, 19).header("cache-control", "no-cache");
     assert_eq!(stand.ask(newer).await.text(), "ABCDEFGHIJ");
     sender.send(&TEXT[..10]);
@@ -232,9 +239,10 @@ async fn a_part_that_is_replaced_while_another_comes_is_not_put_to_it() {
     assert!(!reply.is_from_store() && reply.text() == TEXT.to_uppercase());
 }
 
-/// Whoever asks for byte after byte does not have the store write megabytes for each.
+/// A client that requests one byte after the other must not make the store write megabytes for
+/// each.
 #[tokio::test]
-async fn a_tiny_part_is_not_put_to_a_large_one() {
+async fn tiny_part_is_not_combined_with_a_large_one() {
     let text = "x".repeat(3 << 20);
     let stand = stand(origin(text, "\"a\""));
     stand.ask(range(0, (2 << 20) - 1)).await;
@@ -244,13 +252,13 @@ async fn a_tiny_part_is_not_put_to_a_large_one() {
     assert_eq!(stand.layer.stats().refused, 1, "an event reports it");
     assert!(stand.ask(range(0, 9)).await.is_from_store(), "the large one stays");
     assert!(!stand.ask(range(2 << 20, 2 << 20)).await.is_from_store());
-    // Enough of it is.
+    // A part that is large enough is combined.
     stand.ask(range(2 << 20, (3 << 20) - 1)).await;
     assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
-async fn no_more_is_put_together_than_is_kept() {
+async fn parts_are_not_combined_beyond_max_body() {
     let stand = stand(origin(TEXT, "\"a\"")).with(|layer| layer.max_body(15));
     stand.ask(range(0, 9)).await;
     stand.ask(range(10, 19)).await;
@@ -261,7 +269,7 @@ async fn no_more_is_put_together_than_is_kept() {
 // ===== Tags, variants, removals =====
 
 #[tokio::test]
-async fn what_is_put_together_has_the_tags_of_both() {
+async fn combined_response_has_the_tags_of_both_parts() {
     for tag in ["one", "other"] {
         let stand = stand(origin(TEXT, "\"a\""));
         let tagged = |tag| CacheOptions::new().add_tag(tag);
@@ -274,7 +282,7 @@ async fn what_is_put_together_has_the_tags_of_both() {
 }
 
 #[tokio::test]
-async fn parts_of_variants_come_together_each_with_its_own() {
+async fn parts_are_combined_per_variant() {
     let stand = stand(Double::new(|request, _| {
         let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
         let (text, tag) = match &*language {
@@ -296,7 +304,7 @@ async fn parts_of_variants_come_together_each_with_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
+async fn part_removed_while_the_rest_arrives_is_not_stored_again() {
     for removed_by_tag in [true, false] {
         let (inner, gate) = origin(TEXT, "\"a\"").gated();
         let stand = stand(inner);
@@ -319,7 +327,7 @@ async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
 }
 
 #[tokio::test]
-async fn a_whole_that_is_gone_takes_its_parts_along() {
+async fn whole_that_is_gone_removes_its_parts() {
     for code in [404, 410] {
         let stand =
             stand(Double::new(move |request, _| match request.headers().contains_key("range") {
@@ -333,7 +341,7 @@ async fn a_whole_that_is_gone_takes_its_parts_along() {
     }
 }
 
-/// The part is fresh for longer than the whole that came after it, and of another response.
+/// The part is of another response than the later whole, and is fresh for longer.
 #[tokio::test]
 async fn a_part_that_is_older_than_the_whole_is_not_used() {
     let stand = stand(Double::new(|request, call| {
@@ -353,7 +361,7 @@ async fn a_part_that_is_older_than_the_whole_is_not_used() {
 }
 
 #[tokio::test]
-async fn under_the_fixed_policy_no_part_is_kept() {
+async fn no_part_is_stored_without_the_http_rules() {
     let stand = Stand::new(origin(TEXT, "\"a\""));
     for (from, to) in [(0, 9), (10, 19)] {
         stand.ask(range(from, to)).await;
@@ -361,9 +369,9 @@ async fn under_the_fixed_policy_no_part_is_kept() {
     assert_eq!(stand.len().await, 0);
 }
 
-/// Of a body with several parts, the head names none.
+/// The head of a multipart response does not describe its parts.
 #[tokio::test]
-async fn several_parts_are_not_kept_as_one() {
+async fn multipart_response_is_not_stored_as_one_part() {
     let stand = stand(Double::new(|_, _| {
         let body = "--x\r\ncontent-range: bytes 0-0/3\r\n\r\na\r\n--x--\r\n";
         let response = line(ok(body), "content-type", "Multipart/ByteRanges; boundary=x");
@@ -377,7 +385,7 @@ async fn several_parts_are_not_kept_as_one() {
 }
 
 #[tokio::test]
-async fn what_is_removed_for_a_request_takes_its_part_with_it() {
+async fn removal_by_request_removes_its_part() {
     let stand = stand(origin(TEXT, "\"a\""));
     for request in [range(0, 9), get("/")] {
         stand.ask(range(0, 9)).await;
@@ -390,7 +398,7 @@ async fn what_is_removed_for_a_request_takes_its_part_with_it() {
 }
 
 #[tokio::test]
-async fn a_stored_part_says_when_it_was_stored_and_when_it_expires() {
+async fn stored_part_reports_when_it_was_stored_and_when_it_expires() {
     let stand = stand(origin(TEXT, "\"a\""));
     let expected = (Some(T0.into()), Some(T0.saturating_add(MINUTE).into()));
     for outcome in [BYPASS, Outcome::Hit] {
@@ -399,7 +407,7 @@ async fn a_stored_part_says_when_it_was_stored_and_when_it_expires() {
         assert_eq!((reply.cache.stored_at(), reply.cache.expires_at()), expected, "{outcome}");
         assert!(reply.cache.key().is_some());
     }
-    // One that is not stored has no times.
+    // A part that is not stored has no times.
     let part = |request: &Request<_>| line(part(request, TEXT, "\"a\""), "vary", "*");
     let refused = self::stand(Double::new(move |request, _| part(&request)));
     let reply = refused.ask(range(0, 4)).await;
@@ -407,13 +415,13 @@ async fn a_stored_part_says_when_it_was_stored_and_when_it_expires() {
     assert_eq!((reply.cache.stored_at(), reply.cache.expires_at()), (None, None));
 }
 
-/// The names, in order, of the lines that begin with `x-`.
+/// The header names that begin with `x-`, in order.
 fn order(headers: &HeaderMap) -> Vec<&str> {
     headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("x-")).collect()
 }
 
 #[tokio::test]
-async fn the_lines_of_a_stored_part_keep_their_order() {
+async fn header_lines_of_a_stored_part_keep_their_order() {
     const LINES: [(&str, &str); 12] = [
         ("x-1", "1"),
         ("connection", "x-gone"),
@@ -442,7 +450,7 @@ async fn the_lines_of_a_stored_part_keep_their_order() {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_request_whose_conditions_are_removed_keep_their_order() {
+async fn header_lines_of_a_request_keep_their_order_without_its_conditions() {
     let stand = Stand::new(Double::counting());
     let request = get("/")
         .header("x-1", "1")

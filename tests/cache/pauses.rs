@@ -1,4 +1,4 @@
-//! After a refresh in the background that failed, the next takes its time.
+//! After a background refresh has failed, the next one begins only after a pause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::support::{Broken, Double, Stand, TestBody, empty, get, ok};
 const SECOND: Duration = Duration::from_secs(1);
 const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
 
-/// A cache whose entry for `GET /` has expired and is served for ever.
+/// A cache whose entry for `GET /` has expired, and may be served stale without a limit.
 async fn expired(
     answer: impl Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync + 'static,
 ) -> Stand {
@@ -29,14 +29,14 @@ async fn expired(
     stand
 }
 
-/// A request that is answered stale, and the refresh that it begins.
+/// Sends a request that is answered stale, and waits for the refresh that it may begin.
 async fn refresh(stand: &Stand) {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (STALE, "old"));
     stand.layer.idle().await;
 }
 
-/// By the layer's clock: one second, doubled with each failure, up to a minute.
+/// The pause is one second by the layer's clock. It doubles with each failure, up to a minute.
 #[tokio::test]
 async fn failures_are_followed_by_pauses() {
     let stand = expired(|_, _| Err(Broken("down"))).await;
@@ -66,7 +66,7 @@ async fn a_success_ends_the_pauses() {
 }
 
 #[tokio::test]
-async fn one_keys_failures_are_none_of_anothers() {
+async fn failures_of_one_key_do_not_pause_another() {
     let stand = expired(|request, _| match request.uri().path() {
         "/" => Err(Broken("down")),
         _ => Ok(ok("other")),
@@ -84,9 +84,9 @@ async fn one_keys_failures_are_none_of_anothers() {
     assert_eq!(stand.get("/other").await.outcome(), Outcome::Hit);
 }
 
-/// A pause is for the background: who has nothing to be served asks.
+/// A pause concerns the background only. A request that has no response to serve calls the origin.
 #[tokio::test]
-async fn who_has_to_wait_asks_in_a_pause_as_well() {
+async fn request_that_has_to_wait_calls_the_origin_in_a_pause() {
     let stand = expired(|_, call| match call {
         2 => Err(Broken("down")),
         _ => Ok(ok("new")),
@@ -98,7 +98,7 @@ async fn who_has_to_wait_asks_in_a_pause_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_on_many_threads_begin_no_refresh_within_a_pause() {
+async fn requests_on_many_threads_begin_no_refresh_within_a_pause() {
     for _ in 0..20 {
         let stand = expired(|_, _| Err(Broken("down"))).await;
         let barrier = Arc::new(Barrier::new(1000));

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_is_being_published_answers_newcomers() {
+async fn response_being_published_answers_newcomers() {
     for body in [&["ab", "cd"][..], &[]] {
         let store = Gated::at_finish(Memory::default());
         let inner = Double::new(move |_, _| Response::new(frames(body.iter().copied(), None)));
@@ -29,9 +29,9 @@ async fn what_is_being_published_answers_newcomers() {
     }
 }
 
-/// However long a body was, and whether its length was known: its end is.
+/// This holds for a body of any length, known in advance or not, since its end is known.
 #[tokio::test]
-async fn a_large_body_that_is_being_published_answers_newcomers() {
+async fn large_body_being_published_answers_newcomers() {
     let chunks = std::iter::repeat_n(X, 100);
     let store = Gated::at_finish(Memory::default());
     let inner = Double::new(move |_, _| Response::new(frames(chunks.clone(), None)));
@@ -50,10 +50,11 @@ async fn a_large_body_that_is_being_published_answers_newcomers() {
 
 const X: &str = include_str!("streaming.rs");
 
-/// Who stops after `Content-Length` bytes, as servers do, has it stored by then: so the last of them wait.
+/// A server stops after `Content-Length` bytes. So the last of them wait until the response is
+/// stored.
 #[tokio::test]
-async fn the_last_chunk_is_handed_out_after_the_entry_is_there() {
-    // Too long to be collected before the head is returned.
+async fn last_chunk_is_returned_after_the_entry_is_stored() {
+    // The body is too long to be read before the head is returned.
     let body = Bytes::from(vec![7; 100_000]);
     let store = Gated::at_finish(Memory::default());
     let inner = Double::new(move |_, _| {
@@ -72,10 +73,10 @@ async fn the_last_chunk_is_handed_out_after_the_entry_is_there() {
     assert_eq!(stand.calls(), 1);
 }
 
-/// Over and over, as a client does that reads one response after the other.
+/// This is repeated, as in a client that reads one response after the other.
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_to_the_end_and_asking_again_never_makes_a_second_call() {
+async fn request_after_a_body_was_read_to_its_end_makes_no_call() {
     let chunks = std::iter::repeat_n(X, 50);
     let stand = Stand::over(
         larder::store::Redb::temporary().unwrap(),
