@@ -1,4 +1,5 @@
-//! Revalidation among others: many that ask at once, what is stored or removed meanwhile, and stores that fail.
+//! Revalidation under concurrency: many requests at once, entries that are replaced or removed
+//! meanwhile, and stores that fail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +21,8 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 const WHOLE: &str = "whole";
 
-/// A cache with an expired response to `GET /`, and a gate before the origin that will answer 304.
+/// A cache with an expired response to `GET /`. Its origin answers 304, and each call waits at the
+/// gate.
 async fn expired<B: Store>(store: B) -> (Stand<B>, Gate) {
     let (inner, gate) = Double::new(|request, _| tagged(&request, "\"a\"", WHOLE)).gated();
     let stand = Stand::over(store, inner).with(|layer| layer.expire_after(SECOND));
@@ -30,14 +32,14 @@ async fn expired<B: Store>(store: B) -> (Stand<B>, Gate) {
     (stand, gate)
 }
 
-// ===== Many at once =====
+// ===== Many requests at once =====
 
 #[tokio::test]
-async fn a_thousand_that_find_it_expired_share_one_question() {
+async fn thousand_requests_for_an_expired_entry_share_one_revalidation() {
     let (stand, gate) = expired(Memory::default()).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     let mut asks: Vec<_> = (0..1000).map(|_| Box::pin(stand.get("/"))).collect();
-    assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()), "all wait");
+    assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()), "all requests wait");
     assert_eq!(stand.calls(), 2);
     gate.open(1);
     let replies = join_all(asks).await;
@@ -56,7 +58,7 @@ async fn a_thousand_that_find_it_expired_share_one_question() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_on_many_threads_ask_once() {
+async fn thousand_requests_on_many_threads_share_one_revalidation() {
     let (stand, gate) = expired(Memory::default()).await;
     let barrier = Arc::new(Barrier::new(1000));
     let asks = (0..1000).map(|_| {
@@ -77,9 +79,8 @@ async fn a_thousand_on_many_threads_ask_once() {
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
 
-/// Each by its own conditions, and each from the refreshed entry.
 #[tokio::test]
-async fn those_who_share_it_are_answered_each_by_their_own_conditions() {
+async fn each_coalesced_request_is_answered_by_its_own_conditions() {
     let (stand, gate) = expired(Memory::default()).await;
     let ask = |tag: &str| Box::pin(stand.ask(get("/").header("if-none-match", tag)));
     let mut asks = ["\"b\"", "\"a\"", "*", "\"x\""].map(ask);
@@ -91,7 +92,7 @@ async fn those_who_share_it_are_answered_each_by_their_own_conditions() {
 }
 
 #[tokio::test]
-async fn the_next_takes_over_from_one_that_goes_away() {
+async fn follower_takes_over_when_the_leader_is_cancelled() {
     let (stand, gate) = expired(Memory::default()).await;
     let mut first = Box::pin(stand.get("/"));
     let mut second = Box::pin(stand.get("/"));
@@ -103,9 +104,9 @@ async fn the_next_takes_over_from_one_that_goes_away() {
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (3, 0));
 }
 
-/// What one may keep for itself is none of the others'.
+/// A shared cache does not share a response that sets a cookie.
 #[tokio::test]
-async fn a_cookie_in_a_304_reaches_its_caller_alone() {
+async fn cookie_in_a_304_reaches_only_its_caller() {
     let (inner, gate) = Double::new(|request, call| {
         line(tagged(&request, "\"a\"", WHOLE), "set-cookie", format!("id={call}"))
     })
@@ -120,10 +121,10 @@ async fn a_cookie_in_a_304_reaches_its_caller_alone() {
         join_all(asks).await.iter().map(|reply| reply.headers["set-cookie"].clone()).collect();
     cookies.sort();
     cookies.dedup();
-    assert_eq!((cookies.len(), stand.calls()), (10, 10), "each asks for itself: {cookies:?}");
+    assert_eq!((cookies.len(), stand.calls()), (10, 10), "each makes its own call: {cookies:?}");
 }
 
-// ===== Against what is newer =====
+// ===== Newer responses and removals =====
 
 #[tokio::test]
 async fn a_newer_response_wins_against_a_304() {
@@ -131,7 +132,7 @@ async fn a_newer_response_wins_against_a_304() {
     let refresh = with(CacheOptions::new().refresh(true));
     let mut asks = [get("/"), get("/"), refresh].map(|request| Box::pin(stand.ask(request)));
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()));
-    // Another process, say, that knows nothing of the calls of this one.
+    // A second layer over the same store, as in another process. It does not know these calls.
     let other = Stand::over(
         stand.layer.store().clone(),
         Double::new(|_, _| line(ok("newer"), "etag", "\"b\"")),
@@ -187,9 +188,9 @@ async fn a_removal_wins_against_a_304() {
     }
 }
 
-/// Two layers over one store know nothing of each other's calls.
+/// Two layers over one store do not know each other's calls.
 #[tokio::test]
-async fn of_two_304s_for_one_entry_one_is_written_and_both_answer() {
+async fn one_of_two_304s_for_an_entry_is_written_and_both_are_served() {
     let (stand, gate) = expired(Memory::default()).await;
     let other = Stand {
         layer: larder::CacheLayer::private(stand.layer.store().clone())
@@ -211,7 +212,7 @@ async fn of_two_304s_for_one_entry_one_is_written_and_both_answer() {
 // ===== Stores =====
 
 #[tokio::test]
-async fn a_store_that_cannot_update_fails_no_request() {
+async fn requests_succeed_when_the_store_cannot_update() {
     for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt, ErrorKind::Full] {
         let store = Faulty::new(Memory::default());
         let (stand, gate) = expired(store.clone()).await;
@@ -231,9 +232,9 @@ async fn a_store_that_cannot_update_fails_no_request() {
     }
 }
 
-/// One that has found a newer entry than the one that was asked about.
+/// The second request finds a newer entry than the one that the first request revalidates.
 #[tokio::test]
-async fn a_304_says_nothing_of_another_entry_than_it_was_asked_about() {
+async fn a_304_applies_only_to_the_entry_that_was_validated() {
     let store = Faulty::new(Memory::default());
     let (stand, gate) = expired(store.clone()).await;
     let mut first = Box::pin(stand.get("/"));
@@ -253,8 +254,8 @@ async fn a_304_says_nothing_of_another_entry_than_it_was_asked_about() {
     assert_eq!(stand.calls(), 3);
 }
 
-/// Every way of writing a body fails, and nobody notices.
-async fn never_writes_the_body<B: Store>(store: B, size: usize) {
+/// Freshens an entry while every operation that writes a body fails. No request is affected.
+async fn freshens_without_writing_the_body<B: Store>(store: B, size: usize) {
     let body = "x".repeat(size);
     let text = body.clone();
     let store = Faulty::new(store);
@@ -280,24 +281,24 @@ async fn never_writes_the_body<B: Store>(store: B, size: usize) {
 }
 
 #[tokio::test]
-async fn a_304_leaves_the_body_as_it_is_in_memory() {
+async fn a_304_does_not_rewrite_the_body_in_memory() {
     for size in [0, 5, 3_000_000] {
-        never_writes_the_body(Memory::default(), size).await;
+        freshens_without_writing_the_body(Memory::default(), size).await;
     }
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_304_leaves_the_body_as_it_is_in_a_file() {
+async fn a_304_does_not_rewrite_the_body_in_a_file() {
     for size in [0, 5, 3_000_000] {
-        never_writes_the_body(larder::store::Redb::temporary().unwrap(), size).await;
+        freshens_without_writing_the_body(larder::store::Redb::temporary().unwrap(), size).await;
     }
 }
 
-/// The body that was found before the 304 came is the one that is read after it.
+/// The body that the lookup found before the 304 is read after it.
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_body_streams_from_a_file_behind_its_new_head() {
+async fn large_body_streams_from_a_file_after_its_head_is_freshened() {
     let text: String = (0..400_000).map(|n| format!("{n:09} ")).collect();
     let body = text.clone();
     let inner = Double::new(move |request, _| tagged(&request, "\"a\"", &body));
@@ -308,7 +309,7 @@ async fn a_large_body_streams_from_a_file_behind_its_new_head() {
         stand.clock.advance(SECOND);
         let reply = stand.get("/").await;
         assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
-        assert!(reply.text() == text, "another body");
+        assert!(reply.text() == text, "the body has changed");
     }
     assert_eq!((stand.calls(), stand.len().await), (4, 1));
 }

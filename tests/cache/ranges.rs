@@ -1,4 +1,5 @@
-//! Requests for a part: taken from what is stored whole, else the origin's to answer.
+//! Range requests. The cache serves them from a complete stored response. Without one, the origin
+//! answers.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::support::*;
 
 const BYPASS: Outcome = Outcome::Bypass(Bypass::Range);
 
-/// Understands ranges, as an origin does; counts its calls in `x-calls`.
+/// An origin that understands ranges. It counts its calls in `x-calls`.
 fn origin() -> Double {
     Double::new(|request, call| {
         let mut response = ok("0123456789");
@@ -33,9 +34,10 @@ fn range(value: &'static str) -> http::request::Builder {
     get("/").header("range", value)
 }
 
-/// RC and ACC both answered a `Range` with the whole 200, and http-cache stored a 206 as if it were the whole.
+/// RC and ACC answered a `Range` with the complete 200. http-cache stored a 206 as if it were the
+/// complete response.
 #[tokio::test]
-async fn a_part_that_is_not_stored_is_the_origins_to_give_and_is_not_stored_as_the_whole() {
+async fn range_without_a_stored_response_bypasses_and_is_not_stored() {
     let stand = Stand::new(origin());
     for _ in 0..2 {
         let reply = stand.ask(range("bytes=0-1")).await;
@@ -48,7 +50,7 @@ async fn a_part_that_is_not_stored_is_the_origins_to_give_and_is_not_stored_as_t
 }
 
 #[tokio::test]
-async fn a_part_is_taken_from_what_is_stored_whole() {
+async fn range_is_served_from_a_complete_stored_response() {
     let stand = Stand::new(origin());
     stand.get("/").await;
     for (asked, content_range, text) in [
@@ -70,11 +72,11 @@ async fn a_part_is_taken_from_what_is_stored_whole() {
     assert_eq!((reply.status, reply.text()), (StatusCode::RANGE_NOT_SATISFIABLE, ""));
     assert_eq!(reply.headers["content-range"], "bytes */10");
     assert_eq!(stand.calls(), 1);
-    assert_eq!(stand.get("/").await.text(), "0123456789", "the entry is as it was");
+    assert_eq!(stand.get("/").await.text(), "0123456789", "the entry has not changed");
 }
 
 #[tokio::test]
-async fn several_parts_of_a_fresh_whole_are_answered_with_the_whole() {
+async fn multiple_or_unknown_ranges_get_the_complete_fresh_response() {
     let stand = Stand::new(origin());
     stand.get("/").await;
     for asked in ["bytes=0-1,3-4", "lines=1-2", "nonsense"] {
@@ -85,7 +87,7 @@ async fn several_parts_of_a_fresh_whole_are_answered_with_the_whole() {
 }
 
 #[tokio::test]
-async fn a_caller_with_an_older_part_gets_the_whole() {
+async fn if_range_with_another_etag_gets_the_complete_response() {
     let stand = Stand::new(origin());
     stand.get("/").await;
     let reply = stand.ask(range("bytes=0-1").header("if-range", "\"a\"")).await;
@@ -98,7 +100,7 @@ async fn a_caller_with_an_older_part_gets_the_whole() {
 }
 
 #[tokio::test]
-async fn what_has_expired_has_no_parts_unless_a_limit_lets_it_stand() {
+async fn range_of_a_stale_response_is_served_only_within_a_stale_limit() {
     let day = Duration::from_secs(24 * 3600);
     let stand = Stand::new(origin()).with(|layer| layer.expire_after(day));
     stand.get("/").await;
@@ -113,9 +115,9 @@ async fn what_has_expired_has_no_parts_unless_a_limit_lets_it_stand() {
     assert_eq!(reply.text(), "01");
 }
 
-/// What refreshes the entry is a request for the whole of it.
+/// The refresh requests the complete response.
 #[tokio::test]
-async fn a_stale_part_has_the_whole_refreshed_behind_it() {
+async fn stale_range_starts_a_refresh_of_the_complete_response() {
     let day = Duration::from_secs(24 * 3600);
     let stand = Stand::new(origin())
         .with(|layer| layer.expire_after(day).stale_while_revalidate(StaleLimit::Unlimited));
@@ -130,10 +132,10 @@ async fn a_stale_part_has_the_whole_refreshed_behind_it() {
     assert_eq!(reply.headers["x-calls"], "2");
 }
 
-/// A stored body that comes in chunks, from a file.
+/// The stored body is read from a file in chunks.
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_of_a_large_body_on_disk() {
+async fn range_of_a_large_body_is_served_from_disk() {
     let whole: String = (0..300_000).map(|n| format!("{n:07}")).collect();
     let body = whole.clone();
     let store = larder::store::Redb::temporary().unwrap();

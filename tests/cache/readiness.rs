@@ -1,4 +1,5 @@
-//! Hits do not depend on the inner service; misses wait for it, and hold nothing of it while they do not need it.
+//! Hits do not depend on the state of the inner service. Misses wait until it is ready, and do not
+//! hold its permits longer than they need them.
 
 use std::{
     future::{Future, Pending, pending},
@@ -20,7 +21,7 @@ use tower::{
 
 use crate::support::{Broken, Double, Reply, TestBody, empty, get, ok};
 
-/// A layer that has the response to `GET /` in its store.
+/// A layer whose store has the response to `GET /`.
 async fn filled() -> CacheLayer<Memory> {
     let layer = CacheLayer::private(Memory::default());
     let request = get("/").body(empty()).unwrap();
@@ -28,7 +29,7 @@ async fn filled() -> CacheLayer<Memory> {
     layer
 }
 
-/// That `service` answers `GET /` from the store, at once.
+/// Asserts that `service` answers `GET /` from the store without waiting.
 #[track_caller]
 fn hits<S, B>(service: S)
 where
@@ -41,12 +42,12 @@ where
         let request = get("/").body(empty()).unwrap();
         Reply::read(service.oneshot(request).await.unwrap()).await
     };
-    let reply = answer.now_or_never().expect("a hit waits for nothing");
+    let reply = answer.now_or_never().expect("a hit does not wait");
     assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
-/// A service of which every part can be broken.
+/// A service with a given readiness, whose calls fail.
 #[derive(Clone)]
 struct Scripted {
     ready: Poll<Result<(), Broken>>,
@@ -67,7 +68,7 @@ impl<B> Service<Request<B>> for Scripted {
 }
 
 #[tokio::test]
-async fn a_hit_is_served_whatever_state_the_inner_service_is_in() {
+async fn hit_is_served_in_any_state_of_the_inner_service() {
     let layer = filled().await;
     let miss = || get("/new").body(empty()).unwrap();
 
@@ -124,13 +125,13 @@ async fn a_hit_is_served_while_a_hanging_call_holds_the_only_permit() {
     assert!(refused.is_err());
 }
 
-/// A service made ready and left behind would hold its permit forever.
+/// A limited service that is ready holds a permit until it is called or dropped.
 #[tokio::test]
-async fn what_a_call_leaves_behind_holds_no_permit() {
+async fn cache_that_is_ready_after_a_call_holds_no_permit() {
     let layer = CacheLayer::private(Memory::default());
     let inner =
         ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(Double::counting());
-    // Each of these stays, made ready for a next call that never comes.
+    // These caches stay alive. Each is ready for a next call, which never comes.
     let mut left = Vec::new();
     for path in ["/a", "/b", "/c"] {
         let mut cached = layer.layer(inner.clone());
@@ -145,9 +146,9 @@ async fn what_a_call_leaves_behind_holds_no_permit() {
     }
 }
 
-/// Counts the calls that are on their way.
+/// Counts the calls in flight.
 #[derive(Clone, Default)]
-struct OnTheWay(Arc<AtomicUsize>);
+struct CallsInFlight(Arc<AtomicUsize>);
 
 struct Held(Arc<AtomicUsize>, Pending<()>);
 
@@ -165,7 +166,7 @@ impl Future for Held {
     }
 }
 
-impl<B> Service<Request<B>> for OnTheWay {
+impl<B> Service<Request<B>> for CallsInFlight {
     type Response = Response<TestBody>;
     type Error = Broken;
     type Future = Held;
@@ -181,8 +182,8 @@ impl<B> Service<Request<B>> for OnTheWay {
 }
 
 #[tokio::test]
-async fn dropping_a_call_drops_the_call_inside_it() {
-    let inner = OnTheWay::default();
+async fn dropping_a_call_drops_the_inner_call() {
+    let inner = CallsInFlight::default();
     let cached = CacheLayer::private(Memory::default()).layer(inner.clone());
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("http://example.com/");
@@ -196,7 +197,7 @@ async fn dropping_a_call_drops_the_call_inside_it() {
     assert_eq!(layer.entries().len().await.unwrap(), 0);
 }
 
-/// Nothing is fetched before the future is polled, and nothing of it needs a runtime.
+/// The future fetches nothing before it is polled.
 #[test]
 fn a_miss_and_a_hit_need_no_runtime() {
     let layer = CacheLayer::private(Memory::default());

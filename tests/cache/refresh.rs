@@ -1,4 +1,4 @@
-//! Requests that want the origin's word, softly or not, and what switches and modes make of revalidation.
+//! Requests that demand a refresh, forced or not, and revalidation in the modes of the cache.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn stand() -> Stand {
 }
 
 #[tokio::test]
-async fn a_refresh_asks_whether_a_fresh_response_still_holds() {
+async fn refresh_revalidates_a_fresh_response() {
     let stand = stand();
     stand.get("/").await;
     stand.clock.advance(SECOND * 6);
@@ -36,7 +36,7 @@ async fn a_refresh_asks_whether_a_fresh_response_still_holds() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_brings_a_new_response_replaces_the_old() {
+async fn refresh_with_a_new_response_replaces_the_old_one() {
     let stand = Stand::new(Double::new(|_, call| {
         line(ok(call.to_string()), "etag", format!("\"{call}\""))
     }));
@@ -47,11 +47,11 @@ async fn a_refresh_that_brings_a_new_response_replaces_the_old() {
 }
 
 #[tokio::test]
-async fn a_forced_refresh_fetches_the_whole_and_sends_no_validator() {
+async fn forced_refresh_sends_no_validator_and_fetches_the_response() {
     for options in [NEW().force_refresh(true), NEW().force_refresh(true).refresh(true)] {
         let stand = stand();
         stand.get("/").await;
-        // Not the caller's own either: there would be nothing to store.
+        // The caller's own validator is not sent either. A 304 to it could not be stored.
         let request = get("/").extension(options).header("if-none-match", "\"mine\"");
         let reply = stand.ask(request).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Refresh), "whole"));
@@ -60,9 +60,9 @@ async fn a_forced_refresh_fetches_the_whole_and_sends_no_validator() {
     }
 }
 
-/// Neither the call that is under way nor what it brings is what such a request wants.
+/// It does not join the older call, whose response does not replace its own.
 #[tokio::test]
-async fn a_forced_refresh_waits_for_no_older_call_and_is_not_undone_by_one() {
+async fn forced_refresh_neither_joins_an_older_call_nor_is_replaced_by_it() {
     let (inner, gate) =
         Double::new(|_, call| line(ok(call.to_string()), "etag", format!("\"{call}\""))).gated();
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
@@ -74,7 +74,8 @@ async fn a_forced_refresh_waits_for_no_older_call_and_is_not_undone_by_one() {
     let mut forced = Box::pin(stand.ask(with(NEW().force_refresh(true))));
     assert!((&mut forced).now_or_never().is_none());
     assert_eq!(stand.calls(), 3, "a call of its own");
-    // The gate is fair: the older call comes through first, and is stored until the newer one is.
+    // The gate is fair, so the older call passes it first. Its response is stored until the newer
+    // one replaces it.
     gate.open(2);
     let (older, forced) = (older.await, forced.await);
     assert_eq!((older.text(), older.stored()), ("2", Stored::Yes));
@@ -82,7 +83,7 @@ async fn a_forced_refresh_waits_for_no_older_call_and_is_not_undone_by_one() {
     assert_eq!(stand.get("/").await.text(), "3");
 }
 
-/// What comes for it comes for those as well that have asked since.
+/// A later request joins the call of the forced refresh.
 #[tokio::test]
 async fn a_forced_refresh_has_followers() {
     let (inner, gate) = Double::counting().gated();
@@ -104,7 +105,7 @@ async fn a_forced_refresh_has_followers() {
 // ===== Modes =====
 
 #[tokio::test]
-async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody() {
+async fn only_if_cached_serves_stale_within_a_limit_and_makes_no_call() {
     for set in [
         |options: CacheOptions| options.stale_if_error(SECOND * 5),
         |options: CacheOptions| options.stale_while_revalidate(SECOND * 5),
@@ -133,7 +134,7 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_store_is_answered_by_the_304_and_freshens_nothing() {
+async fn request_that_may_not_store_is_answered_by_a_304_but_freshens_nothing() {
     let stand = stand();
     stand.get("/").await;
     stand.clock.advance(SECOND * 10);
@@ -150,7 +151,7 @@ async fn a_request_that_does_not_store_is_answered_by_the_304_and_freshens_nothi
 }
 
 #[tokio::test]
-async fn switched_off_the_cache_asks_on_nobodys_behalf() {
+async fn disabled_cache_adds_no_validator_and_starts_no_refresh() {
     let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
     let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
     stand.get("/").await;
@@ -158,14 +159,14 @@ async fn switched_off_the_cache_asks_on_nobodys_behalf() {
     stand.layer.set_enabled(false);
     let reply = stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::Disabled));
-    assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"mine\""), None), "as it came");
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"mine\""), None), "unchanged");
     let reply = stand.ask(with(NEW().only_if_cached(true))).await;
     assert_eq!(reply.outcome(), Outcome::OnlyIfCached);
     assert_eq!((stand.calls(), stand.layer.stats().refreshes), (2, 0));
 }
 
 #[tokio::test]
-async fn what_goes_past_the_cache_is_never_answered_stale() {
+async fn bypassing_request_is_never_answered_stale() {
     let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
     let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
     stand.get("/").await;

@@ -1,4 +1,4 @@
-//! What is in use is refreshed shortly before it expires, so that it never does.
+//! Refresh-ahead: an entry in use is refreshed shortly before it expires, so it never expires.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::support::{Broken, Double, Stand, T0, ok, tagged, with};
 const SECOND: Duration = Duration::from_secs(1);
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
-/// A cache that keeps for a minute and refreshes in the last fifth of it.
+/// A cache whose responses are fresh for a minute, and are refreshed in the last fifth of it.
 fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(|layer| layer.expire_after(SECOND * 60).refresh_ahead(0.2).unwrap())
 }
 
-/// A request every second, for an hour.
+/// Sends a request every second for an hour. Each is a hit.
 async fn an_hour(stand: &Stand) {
     stand.get("/").await;
     for second in 1..=3600 {
         stand.clock.advance(SECOND);
-        let reply = stand.get("/").now_or_never().expect("nobody waits");
+        let reply = stand.get("/").now_or_never().expect("a hit does not wait");
         assert_eq!(reply.outcome(), Outcome::Hit, "at {second} s");
         assert!(reply.cache.age().unwrap() < SECOND * 60);
         stand.layer.idle().await;
@@ -28,10 +28,10 @@ async fn an_hour(stand: &Stand) {
 }
 
 #[tokio::test]
-async fn a_key_in_use_never_expires() {
+async fn entry_in_use_never_expires() {
     let stand = stand(Double::counting());
     an_hour(&stand).await;
-    // One every 49 s: the first second in which less than 12 of 60 are left.
+    // One refresh every 49 s. Then, for the first time, less than 12 of 60 s are left.
     let refreshes = 3600 / 49;
     let stats = stand.layer.stats();
     assert_eq!((stand.calls(), stats.refreshes), (1 + refreshes, refreshes as u64));
@@ -39,14 +39,14 @@ async fn a_key_in_use_never_expires() {
 }
 
 #[tokio::test]
-async fn a_key_in_use_is_freshened_again_and_again() {
+async fn entry_in_use_is_freshened_again_and_again() {
     let stand = stand(Double::new(|request, _| tagged(&request, "\"a\"", "whole")));
     an_hour(&stand).await;
     assert_eq!((stand.calls(), stand.layer.stats().stored), (1 + 3600 / 49, 1));
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_asks_for_is_let_go() {
+async fn entry_that_is_not_requested_expires() {
     let stand = stand(Double::counting());
     stand.get("/").await;
     for _ in 0..3600 {
@@ -59,7 +59,7 @@ async fn a_key_that_nobody_asks_for_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_refresh_begins_in_the_last_part_of_a_lifetime_and_not_before() {
+async fn refresh_starts_in_the_last_part_of_a_lifetime_and_not_before() {
     let stand = stand(Double::counting());
     stand.get("/").await;
     for (at, calls) in [(0, 1), (48_000, 1), (48_001, 2)] {
@@ -74,7 +74,7 @@ async fn a_refresh_begins_in_the_last_part_of_a_lifetime_and_not_before() {
 }
 
 #[tokio::test]
-async fn many_at_once_begin_one_refresh() {
+async fn concurrent_hits_start_one_refresh() {
     let (inner, gate) = Double::counting().gated();
     let stand = stand(inner);
     gate.open(1);
@@ -89,7 +89,7 @@ async fn many_at_once_begin_one_refresh() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_fails_costs_nothing_before_the_expiry() {
+async fn hits_go_on_when_refreshes_fail_before_the_expiry() {
     let stand = stand(Double::fallible(|_, call| match call {
         2..4 => Err(Broken("down")),
         _ => Ok(ok(call.to_string())),
@@ -107,7 +107,7 @@ async fn a_refresh_that_fails_costs_nothing_before_the_expiry() {
 }
 
 #[tokio::test]
-async fn nothing_is_refreshed_ahead_for_who_may_not_store_or_ask() {
+async fn request_that_may_not_store_or_call_starts_no_refresh() {
     let stand = stand(Double::counting());
     stand.get("/").await;
     stand.clock.advance(SECOND * 59);
@@ -121,7 +121,7 @@ async fn nothing_is_refreshed_ahead_for_who_may_not_store_or_ask() {
 }
 
 #[tokio::test]
-async fn what_never_expires_is_never_refreshed() {
+async fn entry_that_never_expires_is_never_refreshed() {
     let stand = stand(Double::counting());
     stand.ask(with(NEW().expire_after(Expiration::Never))).await;
     stand.clock.advance(SECOND * 1_000_000_000);
@@ -130,7 +130,7 @@ async fn what_never_expires_is_never_refreshed() {
 }
 
 #[tokio::test]
-async fn outside_of_a_runtime_nothing_is_refreshed_ahead() {
+async fn hit_outside_of_a_runtime_starts_no_refresh() {
     let stand = stand(Double::counting());
     stand.get("/").await;
     stand.clock.advance(SECOND * 59);

@@ -1,4 +1,5 @@
-//! Refreshes in the background that fail: somebody is told, what is stored stays, and no try lasts for ever.
+//! Background refreshes that fail. The failure is reported, the stored response stays, and each
+//! attempt has a time limit.
 
 use std::{
     sync::{Arc, Mutex},
@@ -26,38 +27,39 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
 
-type Told = Arc<Mutex<Vec<RefreshFailure>>>;
+type Failures = Arc<Mutex<Vec<RefreshFailure>>>;
 
-/// A hook that keeps the failures.
-fn telling<B>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
-    let told = told.clone();
+/// Adds a hook that records the failures.
+fn recording_failures<B>(layer: CacheLayer<B>, failures: &Failures) -> CacheLayer<B> {
+    let failures = failures.clone();
     layer.add_event_hook(move |event| {
         if let Event::RefreshFailed { failure, .. } = event {
-            told.lock().unwrap().push(RefreshFailure::clone(failure));
+            failures.lock().unwrap().push(RefreshFailure::clone(failure));
         }
     })
 }
 
-/// A cache whose entry for `GET /` has expired and is served for ever, and what its hook was told.
+/// A cache whose entry for `GET /` has expired and may be served stale without limit. Also returns
+/// the failures that its hook records.
 async fn expired<B: Store>(
     store: B,
     answer: impl Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync + 'static,
-) -> (Stand<B>, Told) {
-    let told = Told::default();
+) -> (Stand<B>, Failures) {
+    let failures = Failures::default();
     let inner = Double::fallible(move |request, call| match call {
         1 => Ok(ok("old")),
         _ => answer(request, call),
     });
     let stand = Stand::over(store, inner).with(|layer| {
         let layer = layer.expire_after(SECOND).max_body(100);
-        telling(layer.stale_while_revalidate(StaleLimit::Unlimited), &told)
+        recording_failures(layer.stale_while_revalidate(StaleLimit::Unlimited), &failures)
     });
     stand.get("/").await;
     stand.clock.advance(SECOND);
-    (stand, told)
+    (stand, failures)
 }
 
-/// A request that is answered stale, and the refresh that it begins.
+/// Sends a request that is answered stale, and waits for the refresh that it starts.
 async fn refresh<B: Store>(stand: &Stand<B>) {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (STALE, "old"));
@@ -89,7 +91,7 @@ fn answer(path: RefreshError) -> Result<Response<TestBody>, Broken> {
 }
 
 #[tokio::test]
-async fn each_failure_is_told_and_leaves_the_entry() {
+async fn each_failure_is_reported_and_leaves_the_entry() {
     let codes = [500, 502, 503, 504].map(|code| RefreshError::Status(code.try_into().unwrap()));
     for reason in codes.into_iter().chain([
         RefreshError::Call,
@@ -99,17 +101,17 @@ async fn each_failure_is_told_and_leaves_the_entry() {
         RefreshError::NotStored(Refusal::TooLarge),
         RefreshError::NotStored(Refusal::Length),
     ]) {
-        let (stand, told) = expired(Memory::default(), move |_, _| answer(reason)).await;
+        let (stand, failures) = expired(Memory::default(), move |_, _| answer(reason)).await;
         refresh(&stand).await;
         let key = stand.get("/").await.cache.key().unwrap();
         let expected = [(key, url("/"), reason)];
-        let told: Vec<_> = told
+        let failures: Vec<_> = failures
             .lock()
             .unwrap()
             .iter()
             .map(|failure| (failure.key, failure.url.clone(), failure.reason))
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(failures, expected);
         let stats = stand.layer.stats();
         assert_eq!((stats.refreshes, stats.failed_refreshes, stats.in_flight), (1, 1, 0));
         let reply = stand.get("/").await;
@@ -119,14 +121,14 @@ async fn each_failure_is_told_and_leaves_the_entry() {
 }
 
 #[tokio::test]
-async fn a_body_that_panics_is_a_failure_like_any() {
-    let (stand, told) = expired(Memory::default(), |_, call| match call {
+async fn panicking_body_is_a_failed_refresh() {
+    let (stand, failures) = expired(Memory::default(), |_, call| match call {
         2 => Ok(Response::new(panics())),
         _ => Ok(ok("new")),
     })
     .await;
     refresh(&stand).await;
-    assert_eq!(told.lock().unwrap()[0].reason, RefreshError::Panicked);
+    assert_eq!(failures.lock().unwrap()[0].reason, RefreshError::Panicked);
     assert_eq!((stand.layer.stats().failed_refreshes, stand.layer.stats().in_flight), (1, 0));
     stand.clock.advance(SECOND);
     refresh(&stand).await;
@@ -134,20 +136,20 @@ async fn a_body_that_panics_is_a_failure_like_any() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_a_failure_to_refresh() {
+async fn failing_store_is_a_failed_refresh() {
     for op in [Op::Put, Op::Write, Op::Finish, Op::Update] {
         let store = Faulty::new(Memory::default());
         let inner = |request, _| Ok(tagged(&request, "\"a\"", "old"));
-        let (stand, told) = expired(store.clone(), inner).await;
+        let (stand, failures) = expired(store.clone(), inner).await;
         if op == Op::Update {
-            // The entry gets its tag, and expires again.
+            // This refresh gives the entry its ETag. Then the entry expires again.
             refresh(&stand).await;
             stand.clock.advance(SECOND);
         }
         store.fail(op, ErrorKind::Full);
         refresh(&stand).await;
         let reason = RefreshError::NotStored(Refusal::StoreFailed(ErrorKind::Full));
-        assert_eq!(told.lock().unwrap()[0].reason, reason, "{op:?}");
+        assert_eq!(failures.lock().unwrap()[0].reason, reason, "{op:?}");
         assert_eq!(stand.layer.stats().store_errors, 1);
         store.heal();
         stand.clock.advance(SECOND);
@@ -157,7 +159,7 @@ async fn a_store_that_fails_is_a_failure_to_refresh() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_a_shared_cache_does_not_keep_ends_the_response() {
+async fn refresh_that_sets_a_cookie_removes_the_entry_of_a_shared_cache() {
     let stand = Stand::shared(Double::new(|_, call| match call {
         1 => ok("old"),
         _ => line(ok("new"), "set-cookie", "id=1"),
@@ -173,7 +175,7 @@ async fn a_cookie_that_a_shared_cache_does_not_keep_ends_the_response() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_harms_nobody() {
+async fn panicking_hook_does_not_affect_refreshes() {
     let (stand, _) = expired(Memory::default(), |_, call| match call {
         2 => Err(Broken("down")),
         _ => Ok(ok("new")),
@@ -187,9 +189,9 @@ async fn a_hook_that_panics_harms_nobody() {
     assert_eq!(stand.get("/").await.text(), "new");
 }
 
-/// What is known to be gone is not served on.
+/// The cache stops serving a response once the origin says that it is gone.
 #[tokio::test]
-async fn what_is_gone_is_removed() {
+async fn entry_is_removed_when_the_origin_answers_404_or_410() {
     for code in [404, 410] {
         let (stand, _) = expired(Memory::default(), move |_, _| Ok(status(code))).await;
         refresh(&stand).await;
@@ -203,13 +205,13 @@ async fn what_is_gone_is_removed() {
 // ===== Time =====
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_has_a_time_limit_of_its_own() {
+async fn refresh_has_its_own_time_limit() {
     for (limit, seconds) in [(None, 30), (Some(SECOND * 5), 5)] {
         let (inner, gate) = Double::counting().gated();
-        let told = Told::default();
+        let failures = Failures::default();
         let stand = Stand::new(inner).with(|layer| {
             let layer = layer.expire_after(SECOND).stale_while_revalidate(StaleLimit::Unlimited);
-            let layer = telling(layer, &told);
+            let layer = recording_failures(layer, &failures);
             match limit {
                 Some(limit) => layer.refresh_timeout(limit).unwrap(),
                 None => layer,
@@ -222,7 +224,7 @@ async fn a_refresh_has_a_time_limit_of_its_own() {
         assert_eq!(stand.get("/").await.outcome(), STALE);
         stand.layer.idle().await;
         assert_eq!(begun.elapsed().as_secs(), seconds);
-        assert_eq!(told.lock().unwrap()[0].reason, RefreshError::TimedOut);
+        assert_eq!(failures.lock().unwrap()[0].reason, RefreshError::TimedOut);
         assert_eq!(stand.layer.stats().in_flight, 0);
         stand.clock.advance(SECOND);
         gate.open(1);
@@ -233,10 +235,10 @@ async fn a_refresh_has_a_time_limit_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_is_one_for_head_and_body() {
+async fn time_limit_covers_head_and_body_together() {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
-    let (stand, told) = expired(Memory::default(), move |_, _| {
+    let (stand, failures) = expired(Memory::default(), move |_, _| {
         Ok(Response::new(body.lock().unwrap().take().unwrap()))
     })
     .await;
@@ -244,7 +246,7 @@ async fn the_limit_is_one_for_head_and_body() {
     let begun = Instant::now();
     refresh(&stand).await;
     assert_eq!(begun.elapsed().as_secs(), 30);
-    assert_eq!(told.lock().unwrap()[0].reason, RefreshError::TimedOut);
+    assert_eq!(failures.lock().unwrap()[0].reason, RefreshError::TimedOut);
     assert!(sender.is_closed(), "the call is dropped");
     assert_eq!((stand.len().await, stand.layer.stats().in_flight), (1, 0));
 }

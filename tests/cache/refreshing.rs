@@ -1,4 +1,4 @@
-//! What a refresh in the background asks, and what it leaves in the store.
+//! The requests of background refreshes, and what they change in the store.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -16,7 +16,8 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
 
-/// A cache that keeps for ten seconds and serves for five more; `GET /` has just expired.
+/// A cache whose responses are fresh for ten seconds and served stale for five more. The response
+/// to `GET /` has just expired.
 async fn expired(inner: Double) -> Stand {
     let stand = Stand::new(inner)
         .with(|layer| layer.expire_after(SECOND * 10).stale_while_revalidate(SECOND * 5));
@@ -33,7 +34,7 @@ fn is_stale(reply: &Reply, text: &str) {
 }
 
 #[tokio::test]
-async fn a_refresh_is_a_revalidation_where_it_can_be_one() {
+async fn refresh_revalidates_a_response_that_has_a_validator() {
     let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
     is_stale(&stand.get("/").await, "whole");
     stand.layer.idle().await;
@@ -45,7 +46,7 @@ async fn a_refresh_is_a_revalidation_where_it_can_be_one() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_has_to_call_twice_is_one_refresh_and_two_calls() {
+async fn refresh_that_has_to_call_twice_counts_as_one_refresh() {
     let stand = expired(Double::new(|_, call| match call {
         1 => line(ok("old"), "etag", "\"a\""),
         2 => line(status(304), "etag", "\"b\""),
@@ -59,9 +60,9 @@ async fn a_refresh_that_has_to_call_twice_is_one_refresh_and_two_calls() {
     assert_eq!((stand.calls(), stats.calls, stats.refreshes), (3, 3, 1));
 }
 
-/// The stale response answers the caller's condition; the refresh is not about the caller's copy.
+/// The stale response answers the caller's condition. The refresh is about the stored response.
 #[tokio::test]
-async fn a_refresh_makes_none_of_the_callers_conditions() {
+async fn refresh_does_not_send_the_callers_conditions() {
     let stand = expired(Double::new(|_, call| line(ok(call.to_string()), "date", "never"))).await;
     let since = "Fri, 01 Jan 2100 00:00:00 GMT";
     let reply = stand.ask(get("/").header("if-modified-since", since)).await;
@@ -71,9 +72,9 @@ async fn a_refresh_makes_none_of_the_callers_conditions() {
     assert_eq!(stand.get("/").await.text(), "2");
 }
 
-/// Not even where the last response could not be kept, and the next is not expected to be.
+/// The last response was not stored, so the next one is not expected to be stored either.
 #[tokio::test]
-async fn a_refresh_makes_none_of_the_callers_conditions_after_one_that_was_refused() {
+async fn refresh_after_a_refused_response_does_not_send_the_callers_conditions() {
     let inner = Double::new(|_, call| match call {
         2 => status(400),
         _ => ok(call.to_string()),
@@ -106,7 +107,7 @@ async fn a_refresh_has_the_requests_method_headers_and_body() {
 }
 
 #[tokio::test]
-async fn a_refresh_of_one_variant_is_none_of_the_others() {
+async fn refresh_of_one_variant_does_not_refresh_the_others() {
     let inner = Double::new(|request, call| {
         let of = request.headers()["x-a"].to_str().unwrap();
         line(ok(format!("{of} {call}")), "vary", "x-a")
@@ -126,7 +127,7 @@ async fn a_refresh_of_one_variant_is_none_of_the_others() {
 }
 
 #[tokio::test]
-async fn a_head_refreshes_the_response_to_a_get_that_it_was_answered_with() {
+async fn head_request_refreshes_the_stored_response_to_a_get() {
     let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
     let reply = stand.ask(head("/")).await;
     assert_eq!((reply.outcome(), reply.text()), (STALE, ""));
@@ -143,7 +144,7 @@ async fn a_large_body_is_refreshed_in_a_file_while_the_old_one_is_read() {
     let size = 3_000_000;
     let text = move |call: usize| call.to_string().repeat(size);
     let inner = Double::new(move |request, call| match call {
-        // Confirmed once, then replaced.
+        // Freshened once, then replaced.
         2 => tagged(&request, "\"a\"", ""),
         _ => line(ok(text(call)), "etag", "\"a\""),
     });
@@ -159,16 +160,17 @@ async fn a_large_body_is_refreshed_in_a_file_while_the_old_one_is_read() {
         assert!(hit.text() == text(new));
         let stale = Reply::read(response).await;
         assert_eq!(stale.outcome(), STALE);
-        // Replaced under its reader, it is whole or an error, and no mixture.
+        // A body that is replaced while it is read is complete, or ends in an error. It never
+        // mixes the old and the new.
         assert!(stale.error.is_some() || stale.body == text(old), "{}", stale.body.len());
     }
     assert_eq!((stand.calls(), stand.len().await), (3, 1));
     assert_eq!(stand.layer.stats().failed_refreshes, 0);
 }
 
-/// The limit is the background's: who reads along goes on, and what has come is stored.
+/// The time limit ends the refresh task only. The follower reads on, and the body is stored.
 #[tokio::test(start_paused = true)]
-async fn who_reads_along_with_a_refresh_outlives_its_time_limit() {
+async fn follower_of_a_refresh_outlives_its_time_limit() {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
     let stand = expired(Double::new(move |_, call| match call {

@@ -1,4 +1,4 @@
-//! Removals that fall between two steps of a call, or of another removal.
+//! Removals that happen between two steps of a call, or of another removal.
 
 use std::{
     pin::pin,
@@ -22,7 +22,7 @@ use crate::support::{
     Double, Gate, Gated, Stand, get, head, line, not_modified, ok, soon, tagged, url,
 };
 
-/// An origin whose response is of the version that it is told.
+/// The version of the origin's response.
 #[derive(Clone, Default)]
 struct Versions(Arc<AtomicUsize>);
 
@@ -31,7 +31,7 @@ impl Versions {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Every language has the same response, by one strong tag for each version.
+    /// An origin with the same response for every language, and one strong ETag for each version.
     fn origin(&self) -> Double {
         let versions = self.0.clone();
         Double::new(move |request: Request<Bytes>, _| {
@@ -65,10 +65,10 @@ fn asking(language: &str) -> request::Builder {
     get("/").header("accept-language", format!("de-{language}"))
 }
 
-// ===== By request: told before it is looked =====
+// ===== By request: a variant that is being published =====
 
 #[tokio::test]
-async fn a_variant_that_is_just_being_published_is_removed_by_its_request() {
+async fn variant_being_published_is_removed_by_its_request() {
     for range in [None, Some("bytes=0-1")] {
         let ask = |language| match range {
             Some(range) => asking(language).header("range", range),
@@ -81,20 +81,20 @@ async fn a_variant_that_is_just_being_published_is_removed_by_its_request() {
         versions.change();
         let (entries, request) = (stand.layer.entries(), asking("b").body(()).unwrap());
         let mut removing = Box::pin(entries.remove(&request));
-        assert!(removing.as_mut().now_or_never().is_none(), "it waits for that");
+        assert!(removing.as_mut().now_or_never().is_none(), "the removal waits for that");
         store.publish(100);
         assert_eq!(soon(removing).await.unwrap(), 1);
         assert!(soon(caller).await.text().starts_with('0'));
-        // It tells again where variants lie.
+        // This stores a resident, which leads to the variants again.
         stand.ask(ask("a")).await;
         let reply = stand.ask(ask("b")).await;
         assert!(reply.text().starts_with('1'), "{range:?}: {}", reply.text());
     }
 }
 
-/// A call for another variant goes on.
+/// A call for another variant is not affected.
 #[tokio::test]
-async fn by_request_no_other_variant_is_removed() {
+async fn removal_by_request_removes_no_other_variant() {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "accept-language"));
@@ -121,7 +121,7 @@ async fn by_request_no_other_variant_is_removed() {
 // ===== By request: a variant that is being freshened =====
 
 #[tokio::test]
-async fn a_variant_that_is_removed_while_it_is_asked_about_stays_removed() {
+async fn variant_removed_while_it_is_revalidated_stays_removed() {
     let gate = Gate::closed();
     let (versions, waits) = (Versions::default(), gate.clone());
     let inner = versions.origin().waiting(move |call| {
@@ -150,12 +150,12 @@ async fn a_variant_that_is_removed_while_it_is_asked_about_stays_removed() {
 }
 
 #[tokio::test]
-async fn a_variant_that_is_removed_while_its_head_is_updated_stays_removed() {
+async fn variant_removed_while_its_head_is_updated_stays_removed() {
     for step in 0..2 {
         let (versions, store) = (Versions::default(), Gated::at_update(Memory::default()));
         let stand = over(store.clone(), versions.origin());
         stand.ask(asking("a")).await;
-        // The variant that leads to this one is told of it.
+        // The second variant is published after the head of the resident is updated.
         store.update(1);
         stand.ask(asking("b")).await;
         stand.clock.advance(Duration::from_secs(601));
@@ -166,18 +166,18 @@ async fn a_variant_that_is_removed_while_its_head_is_updated_stays_removed() {
         let (entries, request) = (stand.layer.entries(), asking("b").body(()).unwrap());
         entries.remove(&request).now_or_never().expect("nothing to wait for").unwrap();
         store.update(100);
-        assert_eq!(soon(caller).await.text(), "0-0-", "it began before that");
+        assert_eq!(soon(caller).await.text(), "0-0-", "its call began before the removal");
         let reply = stand.ask(asking("b")).await;
         assert_eq!(reply.text(), "1-1-", "at step {step}");
     }
 }
 
-// ===== All entries: an entry that is being freshened =====
+// ===== All entries: one that is being freshened =====
 
-/// A 304 writes its head between the scan and the change of the entry that was scanned: a change that loses the compare
-/// and swap is made again.
+/// A 304 writes its head after the entry was scanned, and before the scanned entry is changed. A
+/// change that loses the compare and swap is made again.
 #[tokio::test]
-async fn a_change_of_all_entries_wins_over_a_head_that_is_being_updated() {
+async fn change_of_all_entries_wins_over_a_head_being_updated() {
     for change in ["remove_where", "do not store", "a new expiry"] {
         let store = Gated::at_change(Memory::default());
         let inner = Double::new(|request, call| {
@@ -209,10 +209,10 @@ async fn a_change_of_all_entries_wins_over_a_head_that_is_being_updated() {
     }
 }
 
-// ===== What a POST says that a GET would bring =====
+// ===== A POST whose response is what a GET would receive =====
 
-/// Answers a POST with what a GET would be answered with.
-fn speaking() -> Double {
+/// An origin whose response to a POST says that it is the response to a GET of the same URL.
+fn post_answers_get() -> Double {
     Double::new(|request, call| {
         let response = line(ok(call.to_string()), "cache-control", "max-age=600");
         if *request.method() == Method::POST {
@@ -224,8 +224,8 @@ fn speaking() -> Double {
 }
 
 #[tokio::test]
-async fn what_a_post_says_of_its_url_is_stored_after_its_own_removal() {
-    let stand = over(Memory::default(), speaking());
+async fn post_response_is_stored_for_its_url_after_its_own_removal() {
+    let stand = over(Memory::default(), post_answers_get());
     stand.get("/").await;
     assert_eq!(stand.ask(Request::post(url("/"))).await.stored(), Stored::Yes);
     let reply = stand.get("/").await;
@@ -233,10 +233,10 @@ async fn what_a_post_says_of_its_url_is_stored_after_its_own_removal() {
 }
 
 #[tokio::test]
-async fn what_a_post_says_of_its_url_does_not_come_back_after_a_removal() {
+async fn post_response_is_not_stored_for_its_url_after_a_removal() {
     for by_clear in [false, true] {
         let store = Gated::at_tag(Memory::default());
-        let stand = over(store.clone(), speaking());
+        let stand = over(store.clone(), post_answers_get());
         let mut post = Box::pin(stand.ask(Request::post(url("/"))));
         assert!(post.as_mut().now_or_never().is_none(), "it removes what is stored for its URL");
         let entries = stand.layer.entries();
@@ -257,9 +257,9 @@ async fn what_a_post_says_of_its_url_does_not_come_back_after_a_removal() {
 }
 
 #[tokio::test]
-async fn what_a_post_says_of_its_url_is_not_stored_over_what_was_asked_for_later() {
+async fn post_response_does_not_replace_the_response_to_a_later_request() {
     let store = Gated::at_tag(Memory::default());
-    let stand = over(store.clone(), speaking());
+    let stand = over(store.clone(), post_answers_get());
     let mut post = Box::pin(stand.ask(Request::post(url("/"))));
     assert!(post.as_mut().now_or_never().is_none(), "it removes what is stored for its URL");
     let newer = stand.get("/").await;
@@ -270,10 +270,10 @@ async fn what_a_post_says_of_its_url_is_not_stored_over_what_was_asked_for_later
     assert!(reply.is_from_store() && reply.text() == "2");
 }
 
-// ===== What a HEAD says of a stored response =====
+// ===== A HEAD that updates a stored response =====
 
 #[tokio::test]
-async fn a_tag_that_a_head_brings_and_that_was_removed_meanwhile_is_not_given_to_what_is_stored() {
+async fn tag_removed_during_a_head_is_not_added_to_the_stored_response() {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(|_, call| {

@@ -1,5 +1,5 @@
-//! Many requests and removals at once, over stores that take their time. What happens is drawn from
-//! a seed: everything runs on one thread, and waits only by letting the others go on.
+//! Many requests and removals at once, over slow stores. A seed decides what happens: everything
+//! runs on one thread, and waits only by yielding to the other tasks.
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +25,7 @@ use crate::support::{Double, Stand, get, line, ok, url};
 
 const PATHS: [&str; 3] = ["/a", "/b", "/c"];
 
-/// Random numbers that a seed repeats.
+/// Random numbers. The same seed gives the same numbers.
 #[derive(Clone, Debug)]
 struct Dice(Arc<AtomicU64>);
 
@@ -42,15 +42,16 @@ impl Dice {
         (state ^ (state >> 31)) % end
     }
 
-    /// Lets the others go on, a few times or not at all.
+    /// Yields to the other tasks, up to three times.
     async fn wait(&self) {
         for _ in 0..self.below(4) {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Polls `future` so many times at most: whoever waits for it may go away.
-    async fn patiently<F: Future>(&self, polls: u64, future: F) -> Option<F::Output> {
+    /// Awaits `future`, and drops it if it is still pending after `polls` more polls, as a caller
+    /// that goes away does.
+    async fn poll_at_most<F: Future>(&self, polls: u64, future: F) -> Option<F::Output> {
         let (mut future, mut left) = (pin!(future), polls);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -64,7 +65,7 @@ impl Dice {
     }
 }
 
-/// A store whose operations wait before they begin, and after they are done.
+/// A store whose operations yield before they begin and after they end.
 #[derive(Clone, Debug)]
 struct Slow<S>(S, Dice);
 
@@ -141,7 +142,8 @@ impl<W: Writer> Writer for SlowWriter<W> {
     }
 }
 
-/// What the requests after a removal must not get: responses up to this number.
+/// For each path, the number of the last response that was removed. Later requests must get a
+/// higher number.
 type Floors = Arc<Mutex<[usize; PATHS.len()]>>;
 
 async fn ask<B: Store>(stand: &Stand<B>, dice: &Dice, floors: &Floors) {
@@ -151,7 +153,7 @@ async fn ask<B: Store>(stand: &Stand<B>, dice: &Dice, floors: &Floors) {
         let floor = floors.lock().unwrap()[path];
         let asked = stand.get(PATHS[path]);
         let polls = if dice.below(3) == 0 { dice.below(40) } else { u64::MAX };
-        let Some(reply) = dice.patiently(polls, asked).await else { continue };
+        let Some(reply) = dice.poll_at_most(polls, asked).await else { continue };
         let number: usize = reply.text().parse().unwrap();
         assert!(number > floor, "{}: {number} was removed up to {floor}", PATHS[path]);
     }
@@ -191,7 +193,8 @@ async fn remove<B: Store>(stand: &Stand<B>, dice: &Dice, floors: &Floors) {
     }
 }
 
-/// Runs requests and removals at once, and checks that no request gets what was removed before it.
+/// Runs requests and removals at once. Asserts that no request gets a response that was removed
+/// before the request began.
 fn storm<B: Store>(seed: u64, store: impl FnOnce(Dice) -> B) {
     let dice = Dice::new(seed);
     let waits = dice.clone();
@@ -212,14 +215,14 @@ fn storm<B: Store>(seed: u64, store: impl FnOnce(Dice) -> B) {
 }
 
 #[test]
-fn no_request_gets_what_was_removed_before_it_over_a_slow_store() {
+fn removed_response_is_never_served_over_a_slow_store() {
     for seed in 0..60 {
         storm(seed, |dice| Slow(Memory::default(), dice));
     }
 }
 
 #[test]
-fn no_request_gets_what_was_removed_before_it_over_slow_tiers() {
+fn removed_response_is_never_served_over_slow_tiers() {
     for seed in 0..200 {
         storm(seed, |dice| {
             Tiered::new(
@@ -230,9 +233,10 @@ fn no_request_gets_what_was_removed_before_it_over_slow_tiers() {
     }
 }
 
-/// The far tier has room for about one response, so that copies outlive their originals.
+/// The far tier has room for about one response, so copies in the near tier outlive their
+/// originals.
 #[test]
-fn no_request_gets_what_was_removed_before_it_over_a_far_tier_that_evicts() {
+fn removed_response_is_never_served_over_a_far_tier_that_evicts() {
     for seed in 0..100 {
         storm(seed, |dice| {
             Tiered::new(Slow(Memory::default(), dice.clone()), Slow(Memory::new(4096), dice))

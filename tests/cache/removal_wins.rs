@@ -1,4 +1,4 @@
-//! What is removed while a call for it is under way is not brought back by that call.
+//! A call in flight does not bring back a response that is removed meanwhile.
 
 use std::pin::{Pin, pin};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How something is removed.
+/// How an entry is removed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Key,
@@ -50,7 +50,8 @@ fn asking(refresh: bool) -> http::request::Builder {
     with(CacheOptions::new().add_tag("news").refresh(refresh))
 }
 
-/// Answers the first GET with "old", those behind it with what is sent; waits at the gate before each but the first.
+/// Answers the first GET with "old", the next one with the body that is sent, and later ones with
+/// "newest". The second call waits at the gate.
 fn origin(gate: &Gate) -> (Sender, Double) {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
@@ -74,16 +75,17 @@ fn origin(gate: &Gate) -> (Sender, Double) {
     (sender, inner)
 }
 
-/// The second call is told of the removal and not stored; who comes after it makes a third one.
-async fn nothing_comes_back<B: Store>(stand: &Stand<B>, reply: Reply, way: Way) {
-    assert_eq!(reply.text(), "new", "{way:?}: its caller gets it nevertheless");
+/// Asserts that the response of the second call is not stored because of the removal, and that the
+/// next request makes a new call.
+async fn assert_not_stored<B: Store>(stand: &Stand<B>, reply: Reply, way: Way) {
+    assert_eq!(reply.text(), "new", "{way:?}: its caller still gets it");
     assert_eq!(reply.stored(), Stored::No(Refusal::Removed), "{way:?}");
     assert_eq!((stand.len().await, stand.layer.stats().in_flight), (0, 0), "{way:?}");
     let next = stand.ask(asking(false)).await;
     assert_eq!((next.text(), next.stored()), ("newest", Stored::Yes), "{way:?}");
 }
 
-async fn while_the_call_is_pending<B: Store>(store: impl Fn() -> B) {
+async fn remove_while_the_call_is_pending<B: Store>(store: impl Fn() -> B) {
     for way in WAYS {
         let gate = Gate::closed();
         let (sender, inner) = origin(&gate);
@@ -99,11 +101,11 @@ async fn while_the_call_is_pending<B: Store>(store: impl Fn() -> B) {
         gate.open(1);
         sender.send("new");
         drop(sender);
-        nothing_comes_back(&stand, soon(caller).await, way).await;
+        assert_not_stored(&stand, soon(caller).await, way).await;
     }
 }
 
-async fn while_the_body_streams<B: Store>(store: impl Fn() -> B) {
+async fn remove_while_the_body_streams<B: Store>(store: impl Fn() -> B) {
     for way in WAYS {
         for chunks in 0..3 {
             let gate = Gate::closed();
@@ -131,46 +133,46 @@ async fn while_the_body_streams<B: Store>(store: impl Fn() -> B) {
             let reply = soon(Reply::read_any(response)).await;
             assert_eq!(reply.body, &read[chunks..]);
             let reply = Reply { body: read.into(), ..reply };
-            nothing_comes_back(&stand, reply, way).await;
+            assert_not_stored(&stand, reply, way).await;
         }
     }
 }
 
 #[tokio::test]
-async fn while_the_inner_call_is_pending() {
-    while_the_call_is_pending(Memory::default).await;
+async fn removal_wins_while_the_inner_call_is_pending() {
+    remove_while_the_call_is_pending(Memory::default).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test]
-async fn while_the_inner_call_is_pending_over_a_file() {
-    while_the_call_is_pending(|| larder::store::Redb::temporary().unwrap()).await;
+async fn removal_wins_while_the_inner_call_is_pending_over_a_file() {
+    remove_while_the_call_is_pending(|| larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]
-async fn while_the_inner_call_is_pending_over_tiers() {
-    while_the_call_is_pending(|| Tiered::new(Memory::default(), Memory::default())).await;
+async fn removal_wins_while_the_inner_call_is_pending_over_tiers() {
+    remove_while_the_call_is_pending(|| Tiered::new(Memory::default(), Memory::default())).await;
 }
 
 #[tokio::test]
-async fn while_the_body_is_on_its_way_over_tiers() {
-    while_the_body_streams(|| Tiered::new(Memory::default(), Memory::default())).await;
+async fn removal_wins_while_the_body_is_in_flight_over_tiers() {
+    remove_while_the_body_streams(|| Tiered::new(Memory::default(), Memory::default())).await;
 }
 
 #[tokio::test]
-async fn while_the_body_is_on_its_way() {
-    while_the_body_streams(Memory::default).await;
+async fn removal_wins_while_the_body_is_in_flight() {
+    remove_while_the_body_streams(Memory::default).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test]
-async fn while_the_body_is_on_its_way_over_a_file() {
-    while_the_body_streams(|| larder::store::Redb::temporary().unwrap()).await;
+async fn removal_wins_while_the_body_is_in_flight_over_a_file() {
+    remove_while_the_body_streams(|| larder::store::Redb::temporary().unwrap()).await;
 }
 
-/// There is no way back then: the removal waits, and removes what was published.
+/// A publication cannot be stopped. The removal waits for it, and removes the published entry.
 #[tokio::test]
-async fn while_the_entry_is_being_published() {
+async fn removal_waits_for_an_entry_that_is_being_published() {
     for way in WAYS {
         let gate = Gate::closed();
         gate.open(1);
@@ -194,9 +196,10 @@ async fn while_the_entry_is_being_published() {
     }
 }
 
-/// The one who publishes may be gone, or never polled again: who removes does the work itself.
+/// The reader that publishes the entry may be gone, or never be polled again. Then the removal
+/// finishes the publication itself.
 #[tokio::test]
-async fn a_removal_does_not_depend_on_who_reads_the_body() {
+async fn removal_does_not_depend_on_the_reader_of_the_body() {
     let store = Gated::at_finish(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["a"], None))));
     let mut body = call(&stand).await.into_body();
@@ -212,10 +215,10 @@ async fn a_removal_does_not_depend_on_who_reads_the_body() {
     assert_eq!((stand.len().await, stand.layer.stats().in_flight), (0, 0));
 }
 
-// ===== Who comes behind a removal =====
+// ===== Requests after a removal =====
 
 #[tokio::test]
-async fn nobody_joins_what_was_removed() {
+async fn request_after_a_removal_does_not_join_the_removed_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let [mut leader, mut follower] = [Box::pin(stand.get("/")), Box::pin(stand.get("/"))];
@@ -232,9 +235,10 @@ async fn nobody_joins_what_was_removed() {
     assert_eq!((stand.get("/").await.text(), stand.calls()), ("2", 2));
 }
 
-/// Who waited for a call that was doomed and failed does not take it over, doomed as it is.
+/// The leader is cancelled after the removal. Its follower does not take the call over, because
+/// its response could not be stored.
 #[tokio::test]
-async fn followers_of_a_removed_call_that_fails_begin_anew() {
+async fn follower_of_a_removed_call_that_fails_makes_a_new_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let [mut leader, mut follower] = [Box::pin(stand.get("/")), Box::pin(stand.get("/"))];
@@ -247,10 +251,10 @@ async fn followers_of_a_removed_call_that_fails_begin_anew() {
     assert!(stand.get("/").await.is_from_store());
 }
 
-// ===== What is known of a call =====
+// ===== Which removals concern a call =====
 
 #[tokio::test]
-async fn a_removal_of_something_else_does_no_harm() {
+async fn removal_of_something_else_does_not_affect_a_call() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
     let mut caller = pin!(stand.ask(asking(false)));
@@ -264,9 +268,10 @@ async fn a_removal_of_something_else_does_no_harm() {
     assert_eq!(soon(caller).await.stored(), Stored::Yes);
 }
 
-/// A variant is known by its own key once the response is there, and by the primary key before.
+/// A removal finds a variant by its own key once the response has arrived, and by the primary key
+/// before.
 #[tokio::test]
-async fn a_variant_on_its_way_is_removed_by_its_own_key_and_by_its_request() {
+async fn variant_in_flight_is_removed_by_its_own_key_and_by_its_request() {
     for by_request in [false, true] {
         let (sender, body) = channel();
         let body = std::sync::Mutex::new(Some(body));
@@ -291,9 +296,10 @@ async fn a_variant_on_its_way_is_removed_by_its_own_key_and_by_its_request() {
     }
 }
 
-/// Requests that share a key of one's own have tags and URLs of their own: those of the one that calls count.
+/// Requests with the same custom key may have different tags and URLs. Those of the request that
+/// makes the call count.
 #[tokio::test]
-async fn a_follower_that_takes_over_is_removed_by_what_is_its_own() {
+async fn follower_that_takes_over_is_removed_by_its_own_tag_or_url() {
     for by_tag in [true, false] {
         let gate = Gate::closed();
         let stand = Stand::new(Double::counting().behind(&gate));

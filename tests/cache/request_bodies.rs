@@ -1,4 +1,4 @@
-//! Requests whose bodies say the same share a response, if the layer is set so.
+//! Requests with equivalent bodies share a response if the layer normalizes them.
 
 use bytes::Bytes;
 use http::{Method, Request, request};
@@ -13,7 +13,7 @@ fn request(method: &str, media_type: &str) -> request::Builder {
     Request::builder().method(method).uri(url("/search")).header("content-type", media_type)
 }
 
-/// A cache of responses to `GET`, `POST` and `QUERY` whose bodies are normalised.
+/// A cache of responses to `GET`, `POST` and `QUERY`. It normalizes the request bodies.
 fn normalizing() -> Stand {
     let query = Method::from_bytes(b"QUERY").unwrap();
     Stand::new(Double::counting()).with(|layer| {
@@ -92,7 +92,7 @@ async fn the_origin_receives_the_body_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn chunks_do_not_matter() {
+async fn chunks_of_a_body_do_not_matter() {
     let stand = normalizing();
     let send = async |chunks: &'static [&'static str]| {
         let body = frames(chunks.iter().copied(), None);
@@ -122,9 +122,9 @@ async fn ignored_fields_do_not_separate_requests() {
     assert!(!form("q=1&token=y").await.is_from_store());
 }
 
-/// Origins that read such a body differently answer another question than that of the others.
+/// Servers read such a body in different ways. It must not share a response with other bodies.
 #[tokio::test]
-async fn an_ignored_field_in_a_body_that_servers_read_differently_counts() {
+async fn ignored_field_counts_in_a_body_that_servers_read_differently() {
     let stand =
         normalizing().with(|layer| layer.add_ignored_request_body_fields(["csrf"]).unwrap());
     let field = |name: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n");
@@ -178,11 +178,11 @@ async fn entries_find_the_response_to_a_request_with_an_equal_body() {
     assert_eq!(entries.remove(&of(r#"{ "b":2, "a":1 }"#)).await.unwrap(), 1);
     stand.send(request("POST", JSON), r#"{"a":1,"b":2}"#).await;
     stand.send(request("POST", JSON), r#"{"a":2}"#).await;
-    assert_eq!(entries.remove(&url("/search")).await.unwrap(), 2, "whatever their bodies");
+    assert_eq!(entries.remove(&url("/search")).await.unwrap(), 2, "with any body");
 }
 
 #[tokio::test]
-async fn a_closure_and_a_key_of_the_request_go_before_normal_bodies() {
+async fn key_closure_and_request_key_take_precedence_over_normalization() {
     let stand = normalizing().with(|layer| layer.key_with(|_, body| body.to_vec()));
     stand.send(request("POST", JSON), "[1]").await;
     assert!(!stand.send(request("POST", JSON), "[ 1]").await.is_from_store());
@@ -194,7 +194,7 @@ async fn a_closure_and_a_key_of_the_request_go_before_normal_bodies() {
 }
 
 #[tokio::test]
-async fn a_hostile_body_is_answered_by_the_origin() {
+async fn hostile_body_is_answered_by_the_origin() {
     let stand = normalizing().with(|layer| layer.max_request_body(8 << 20));
     for body in [
         "[".repeat(10_000),
@@ -215,7 +215,7 @@ async fn a_hostile_body_is_answered_by_the_origin() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_json_type_and_no_body_has_the_key_of_one_without_a_type() {
+async fn json_request_without_a_body_has_the_key_of_one_without_a_type() {
     let inner = Double::new(|request, call| ok(format!("{call} {}", request.body().len())));
     let stand = Stand::new(inner).with(|layer| layer.normalize_request_body(true));
     stand.send(request("GET", JSON), "").await;

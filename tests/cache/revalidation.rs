@@ -1,4 +1,5 @@
-//! What has expired is not lost: the origin is asked whether it still holds, and its 304 makes it fresh again.
+//! Revalidation: the cache sends the validators of an expired response, and a 304 makes it fresh
+//! again.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ fn origin(
     Double::new(move |request, call| answer(&request, call))
 }
 
-/// A cache that keeps for ten seconds and has the response to `GET /`, which has just expired.
+/// A cache whose responses are fresh for ten seconds. The response to `GET /` has just expired.
 async fn expired(inner: Double) -> Stand {
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     expire(stand).await
@@ -38,10 +39,10 @@ async fn expire(stand: Stand) -> Stand {
     stand
 }
 
-// ===== The question =====
+// ===== The conditional request =====
 
 #[tokio::test]
-async fn an_expired_entry_is_asked_for_by_its_validators() {
+async fn expired_entry_is_revalidated_with_its_validators() {
     for (lines, etag, date) in [
         (&[("etag", "\"a\"")][..], Some("\"a\""), None),
         (&[("last-modified", T1)], None, Some(T1)),
@@ -52,7 +53,7 @@ async fn an_expired_entry_is_asked_for_by_its_validators() {
             lines.iter().fold(response, |response, (name, value)| line(response, name, value))
         }))
         .await;
-        // Whatever the caller has.
+        // The caller's own validators are not sent.
         let request = get("/").header("if-none-match", "\"mine\"").header("if-modified-since", T2);
         let reply = stand.ask(request).await;
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "whole"));
@@ -64,16 +65,16 @@ async fn an_expired_entry_is_asked_for_by_its_validators() {
 }
 
 #[tokio::test]
-async fn an_entry_without_a_validator_is_fetched_whole() {
+async fn expired_entry_without_a_validator_is_fetched_again() {
     let stand = expired(Double::counting()).await;
     let reply = stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
     assert_eq!(stand.inner.take_seen()[0].conditions(), (None, None));
 }
 
-/// Else the origin's 304 would be about the caller's copy, and there would be nothing to store.
+/// If they were sent, a 304 would be about the caller's copy, and could not be stored.
 #[tokio::test]
-async fn the_callers_own_conditions_are_answered_here_and_not_sent() {
+async fn callers_conditions_are_answered_by_the_cache_and_not_sent() {
     let stand = expired(origin(|request, _| {
         line(line(tagged(request, "\"a\"", "whole"), "last-modified", T1), "date", T2)
     }))
@@ -94,7 +95,7 @@ async fn the_callers_own_conditions_are_answered_here_and_not_sent() {
 }
 
 #[tokio::test]
-async fn a_caller_that_has_the_new_response_already_gets_a_304_from_it() {
+async fn caller_that_already_has_the_new_response_gets_a_304() {
     let stand =
         expired(origin(|_, call| line(ok(call.to_string()), "etag", format!("\"{call}\"")))).await;
     let reply = stand.ask(get("/").header("if-none-match", "\"2\"")).await;
@@ -105,10 +106,10 @@ async fn a_caller_that_has_the_new_response_already_gets_a_304_from_it() {
     assert_eq!((reply.status.as_u16(), reply.text()), (200, "3"));
 }
 
-// ===== The answer =====
+// ===== The response =====
 
 #[tokio::test]
-async fn a_304_freshens_the_lifetime() {
+async fn a_304_starts_a_new_freshness_lifetime() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     let now = T0.saturating_add(SECOND * 10);
@@ -131,7 +132,7 @@ async fn a_304_freshens_the_lifetime() {
 }
 
 #[tokio::test]
-async fn a_304_updates_the_lines_that_it_has_and_none_of_the_connections() {
+async fn a_304_updates_fields_except_those_of_connection_and_content() {
     let stand = expired(origin(|_, call| {
         let lines: &[(&str, &str)] = match call {
             1 => &[("x-many", "1"), ("x-many", "2"), ("x-own", "stays"), ("date", T1)],
@@ -175,7 +176,7 @@ async fn a_304_updates_the_lines_that_it_has_and_none_of_the_connections() {
 }
 
 #[tokio::test]
-async fn a_304_that_speaks_of_another_response_leads_to_a_whole_fetch() {
+async fn a_304_with_another_etag_leads_to_an_unconditional_call() {
     let stand = expired(origin(|_, call| match call {
         1 => line(ok("old"), "etag", "\"a\""),
         2 => line(not_modified(), "etag", "\"b\""),
@@ -189,12 +190,11 @@ async fn a_304_that_speaks_of_another_response_leads_to_a_whole_fetch() {
     let conditions: Vec<_> = seen.iter().map(|seen| seen.conditions()).collect();
     assert_eq!(conditions, [(Some("\"a\""), None), (None, None)]);
     assert_eq!(stand.get("/").await.text(), "new");
-    assert_eq!(stand.layer.stats().calls, 3, "each that was made");
+    assert_eq!(stand.layer.stats().calls, 3, "every call is counted");
 }
 
-/// The body goes with both calls.
 #[tokio::test]
-async fn a_second_fetch_has_the_requests_body_as_well() {
+async fn second_call_sends_the_request_body_again() {
     let inner = origin(|_, call| match call {
         2 => line(not_modified(), "etag", "\"b\""),
         _ => line(ok("x"), "etag", "\"a\""),
@@ -210,7 +210,7 @@ async fn a_second_fetch_has_the_requests_body_as_well() {
 }
 
 #[tokio::test]
-async fn a_200_to_the_question_replaces_what_is_stored() {
+async fn a_200_to_a_revalidation_replaces_the_stored_response() {
     let stand =
         expired(origin(|_, call| line(ok(call.to_string()), "etag", format!("\"{call}\"")))).await;
     let reply = stand.get("/").await;
@@ -221,14 +221,14 @@ async fn a_200_to_the_question_replaces_what_is_stored() {
 }
 
 #[tokio::test]
-async fn a_304_that_nobody_asked_for_is_handed_on_and_not_stored() {
+async fn unsolicited_304_is_passed_on_and_not_stored() {
     let stand = expired(origin(|_, call| if call == 1 { ok("x") } else { not_modified() })).await;
     let reply = stand.get("/").await;
     assert_eq!((reply.status.as_u16(), reply.stored()), (304, Stored::No(Refusal::Status)));
 }
 
 #[tokio::test]
-async fn another_status_to_the_question_is_handed_on_and_leaves_the_entry() {
+async fn other_status_to_a_revalidation_is_passed_on_and_leaves_the_entry() {
     for code in [400, 500] {
         let stand = expired(origin(move |request, call| match call {
             2 => status(code),
@@ -241,9 +241,9 @@ async fn another_status_to_the_question_is_handed_on_and_leaves_the_entry() {
     }
 }
 
-/// There is nothing to revalidate any more, and nothing to stand in for failures to come.
+/// After that, no stored response is left to revalidate, or to serve stale on errors.
 #[tokio::test]
-async fn an_origin_that_says_there_is_nothing_any_more_is_believed() {
+async fn entry_is_removed_when_a_revalidation_gets_404_or_410() {
     for code in [404, 410] {
         let stand = expired(origin(move |request, call| match call {
             2 => status(code),
@@ -260,7 +260,7 @@ async fn an_origin_that_says_there_is_nothing_any_more_is_believed() {
 // ===== Over a socket =====
 
 #[tokio::test]
-async fn an_origin_on_a_socket_is_asked_and_its_304_believed() {
+async fn entry_is_revalidated_by_an_origin_on_a_socket() {
     let origin = Origin::new(async |request: Request<_>, call| {
         let response = match request.uri().path() {
             "/new" => tagged(&request, &format!("\"{call}\""), "new"),

@@ -1,5 +1,5 @@
-//! What a request has under ignored names reaches neither the store nor an event. The tests search
-//! the bytes of real files.
+//! The values that a request has under ignored names reach neither the store nor an event. The
+//! tests search the bytes of real files.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use tower::{Layer, ServiceExt};
 use crate::support::{Double, Reply, TestBody, full, get, line, ok, status, url};
 
 const SECRET: &str = "hunter2-hunter2";
-/// A parameter value that is not ignored, and so is in the stored URL.
+/// The value of a parameter that is not ignored. It is in the stored URL.
 const SEEN: &str = "in-the-stored-url";
 
 /// An origin that repeats the URL of the request as redirects do.
@@ -93,7 +93,7 @@ fn requests() -> Vec<(request::Builder, Bytes)> {
 }
 
 /// Sends all requests twice. Returns what events, handles and settings print.
-async fn day<B: Store + std::fmt::Debug>(layer: CacheLayer<B>) -> String {
+async fn send_all<B: Store + std::fmt::Debug>(layer: CacheLayer<B>) -> String {
     let said = Arc::new(Mutex::new(String::new()));
     let heard = said.clone();
     let layer = set(layer).add_event_hook(move |event| {
@@ -138,15 +138,15 @@ fn check(folder: &Path, said: &str) {
     assert!(said.contains("ignored-parameter") || said.contains("IgnoredParameter"), "{said}");
 }
 
-/// Runs the day over the store that `open` opens in a folder, and searches all that is in there.
+/// Sends all requests over the store that `open` opens in a folder. Then searches that folder.
 #[cfg(any(feature = "redb", feature = "sqlite", feature = "files"))]
 async fn stores_no_secret<B: Store>(open: impl Fn(&Path) -> B) {
     for under_http_rules in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let layer = CacheLayer::private(open(&folder.path().join("cache")));
         let said = match under_http_rules {
-            true => day(layer.http_rules().no_vary_search(true)).await,
-            false => day(layer.expire_after(Duration::from_secs(60))).await,
+            true => send_all(layer.http_rules().no_vary_search(true)).await,
+            false => send_all(layer.expire_after(Duration::from_secs(60))).await,
         };
         check(folder.path(), &said);
     }

@@ -1,4 +1,4 @@
-//! Settings that make no sense are refused when they are given, with a message that says what to write.
+//! An invalid setting is refused when it is given, with a message that says what to write instead.
 
 use http::{Method, StatusCode};
 use larder::{CacheLayer, ConfigError, Expiration, Filter, Stored, status::Refusal, store::Memory};
@@ -9,10 +9,10 @@ fn layer() -> CacheLayer<Memory> {
     CacheLayer::private(Memory::default())
 }
 
-/// That the setting was refused by its name, and with a message that has all of `parts` in it.
+/// Asserts that the setting was refused by its name, with a message that contains all `parts`.
 #[track_caller]
 fn refused<T>(result: Result<T, ConfigError>, setting: &str, parts: &[&str]) {
-    let Err(error) = result else { panic!("{setting} took what makes no sense") };
+    let Err(error) = result else { panic!("{setting} accepted an invalid value") };
     let message = error.to_string();
     assert_eq!(error.setting(), setting);
     assert!(message.starts_with(&format!("{setting}: ")), "{message}");
@@ -22,7 +22,7 @@ fn refused<T>(result: Result<T, ConfigError>, setting: &str, parts: &[&str]) {
 }
 
 #[test]
-fn methods_that_cannot_be_cached() {
+fn methods_that_cannot_be_cached_are_refused() {
     refused(layer().methods([]), "methods", &["name at least one", "set_enabled(false)"]);
     let connect = [Method::GET, Method::CONNECT];
     refused(layer().methods(connect), "methods", &["CONNECT", "leave it out"]);
@@ -30,7 +30,7 @@ fn methods_that_cannot_be_cached() {
 }
 
 #[test]
-fn statuses_that_cannot_be_replayed() {
+fn statuses_that_cannot_be_replayed_are_refused() {
     refused(layer().statuses([0_u16; 0]), "statuses", &["name at least one", "read_only(true)"]);
     for (status, why) in [
         (StatusCode::PARTIAL_CONTENT, "206 is not a whole response"),
@@ -48,7 +48,7 @@ fn statuses_that_cannot_be_replayed() {
 }
 
 #[tokio::test]
-async fn later_calls_replace_and_add_setters_add() {
+async fn later_setters_replace_and_add_setters_add() {
     let stand = Stand::new(Double::new(|request, _| {
         let answer = status(if request.uri().path() == "/missing" { 404 } else { 410 });
         line(line(answer, "cache-tag", "one"), "surrogate-key", "other")
@@ -69,7 +69,7 @@ async fn later_calls_replace_and_add_setters_add() {
 }
 
 #[test]
-fn names_that_are_no_header_names() {
+fn invalid_header_names_are_refused() {
     refused(layer().add_key_headers(["accept", "no name"]), "add_key_headers", &["\"no name\""]);
     refused(layer().add_key_headers([""]), "add_key_headers", &["\"\""]);
     refused(layer().add_ignored_headers(["ä"]), "add_ignored_headers", &["\"ä\""]);
@@ -82,7 +82,7 @@ fn names_that_are_no_header_names() {
 }
 
 #[test]
-fn parameter_patterns_that_are_no_globs() {
+fn invalid_parameter_patterns_are_refused() {
     refused(layer().add_ignored_parameters([""]), "add_ignored_parameters", &["is empty", "\"*\""]);
     refused(
         layer().add_ignored_parameters(["utm_*", "a[z"]),
@@ -93,7 +93,7 @@ fn parameter_patterns_that_are_no_globs() {
 }
 
 #[test]
-fn url_patterns_that_match_nothing_one_could_mean() {
+fn invalid_url_patterns_are_refused() {
     let never = Expiration::Never;
     let of =
         |pattern: &'static str| layer().expire_urls([("fine.example", never), (pattern, never)]);
@@ -106,7 +106,7 @@ fn url_patterns_that_match_nothing_one_could_mean() {
 }
 
 #[test]
-fn names_that_are_no_names_of_a_cache() {
+fn invalid_cache_names_are_refused() {
     for name in ["", "café", "a\nb", "\u{7f}"] {
         refused(layer().cache_status_header(name), "cache_status_header", &["such as \"larder\""]);
     }
@@ -114,7 +114,7 @@ fn names_that_are_no_names_of_a_cache() {
 }
 
 #[test]
-fn statuses_that_are_no_failures() {
+fn error_statuses_that_are_not_failures_are_refused() {
     refused(
         layer().error_statuses([0_u16; 0]),
         "error_statuses",
@@ -130,7 +130,7 @@ fn statuses_that_are_no_failures() {
 }
 
 #[test]
-fn times_and_fractions_in_which_nothing_happens() {
+fn zero_times_and_meaningless_fractions_are_refused() {
     use std::time::Duration;
 
     refused(layer().coalesce_wait(Duration::ZERO), "coalesce_wait", &["coalesce(false)"]);
@@ -146,7 +146,7 @@ fn times_and_fractions_in_which_nothing_happens() {
 }
 
 #[test]
-fn a_refused_setting_leaves_the_others_as_they_were() {
+fn refused_setting_does_not_change_the_others() {
     let before = layer().max_body(7);
     let after = before.clone();
     assert!(after.clone().methods([]).is_err());
@@ -154,7 +154,7 @@ fn a_refused_setting_leaves_the_others_as_they_were() {
 }
 
 #[test]
-fn settings_on_a_clone_are_the_clones_own() {
+fn settings_on_a_clone_do_not_change_the_original() {
     let one = layer();
     let other = one.clone().max_body(7);
     assert!(format!("{other:?}").contains("max_body: 7"));

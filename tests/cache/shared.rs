@@ -1,4 +1,5 @@
-//! Who shares the cache: what a shared one does not keep, and that no user ever sees another's response.
+//! Private and shared caches: what a shared cache does not store, and that no user sees another
+//! user's response.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,7 +15,7 @@ use crate::support::{Double, Stand, get, line, ok, raw_exchange, serve, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers each user with their own name, by whichever credentials they sent.
+/// An origin that answers with the user's name, which it takes from any kind of credentials.
 fn personal() -> Double {
     Double::new(|request, _| {
         let of = |name| request.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
@@ -53,7 +54,7 @@ async fn two_users_never_see_each_others_response_in_either_scope() {
 }
 
 #[tokio::test]
-async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
+async fn shared_cache_stores_nothing_without_a_chosen_expiration() {
     let stand = Stand::shared(Double::counting());
     let reply = stand.get("/").await;
     assert_eq!(reply.stored(), Stored::No(Refusal::NoExpiration));
@@ -86,7 +87,7 @@ async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
 }
 
 #[tokio::test]
-async fn a_shared_cache_keeps_no_response_for_a_url_that_no_pattern_matches() {
+async fn shared_cache_stores_no_response_for_a_url_that_no_pattern_matches() {
     let stand = Stand::shared(Double::counting())
         .with(|layer| layer.expire_urls([("/static/**", SECOND)]).unwrap());
     assert_eq!(stand.get("/private").await.stored(), Stored::No(Refusal::NoExpiration));
@@ -94,7 +95,7 @@ async fn a_shared_cache_keeps_no_response_for_a_url_that_no_pattern_matches() {
 }
 
 #[tokio::test]
-async fn requests_with_credentials_go_past_a_shared_cache() {
+async fn requests_with_credentials_bypass_a_shared_cache() {
     let stand = Stand::shared(Double::counting()).with(|layer| layer.expire_after(SECOND));
     for name in ["authorization", "cookie", "url"] {
         for call in 0..2 {
@@ -104,14 +105,14 @@ async fn requests_with_credentials_go_past_a_shared_cache() {
     }
     assert_eq!((stand.calls(), stand.len().await), (6, 0));
 
-    // With a key of their own, too: the key says nothing about who may read it.
+    // Requests with a custom key bypass too. The key does not say who may read the response.
     let own = CacheOptions::new().key(larder::Key::digest("x"));
     let reply = stand.ask(as_user("cookie", "alice").extension(own)).await;
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::Credentials));
 }
 
 #[tokio::test]
-async fn credentials_can_be_let_in_and_each_user_then_has_a_response_of_their_own() {
+async fn store_credentialed_stores_a_separate_response_for_each_user() {
     let stand =
         Stand::shared(personal()).with(|layer| layer.expire_after(SECOND).store_credentialed(true));
     for name in ["authorization", "cookie"] {
@@ -122,7 +123,7 @@ async fn credentials_can_be_let_in_and_each_user_then_has_a_response_of_their_ow
 }
 
 #[tokio::test]
-async fn a_response_that_sets_a_cookie_is_not_shared() {
+async fn response_that_sets_a_cookie_is_not_shared() {
     let inner =
         || Double::new(|_, call| line(ok(call.to_string()), "set-cookie", format!("sid={call}")));
     let stand = Stand::shared(inner()).with(|layer| layer.expire_after(SECOND));
@@ -137,7 +138,7 @@ async fn a_response_that_sets_a_cookie_is_not_shared() {
     assert!(reply.is_from_store());
     assert_eq!(reply.lines("set-cookie"), [b"sid=3"]);
 
-    // One client's own cache replays its cookies, until told otherwise.
+    // A private cache replays the client's own cookies by default.
     let stand = Stand::new(inner());
     stand.get("/").await;
     assert_eq!(stand.get("/").await.lines("set-cookie"), [b"sid=1"]);
@@ -146,7 +147,7 @@ async fn a_response_that_sets_a_cookie_is_not_shared() {
 }
 
 #[tokio::test]
-async fn a_private_cache_can_be_told_to_let_credentials_pass_by() {
+async fn private_cache_can_bypass_requests_with_credentials() {
     let stand = Stand::new(personal()).with(|layer| layer.store_credentialed(false));
     let reply = stand.ask(as_user("cookie", "alice")).await;
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::Credentials));
@@ -164,9 +165,10 @@ async fn both_scopes_see_the_same_entries_in_one_store() {
     assert!(shared.get("/").await.is_from_store());
 }
 
-/// A server that routes the path as it stands, as axum does, and has a page with the words of whoever asks.
+/// The server routes by the path as it was sent, as axum does. All pages except `/home` repeat the
+/// URL of the request.
 #[tokio::test]
-async fn nobody_can_put_their_words_under_anothers_url() {
+async fn response_cannot_be_stored_under_another_url() {
     let app = service_fn(async |request: Request<_>| {
         let uri: &Uri = request.uri();
         Ok::<_, Infallible>(match uri.path() {

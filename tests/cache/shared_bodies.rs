@@ -1,4 +1,5 @@
-//! One body, many readers: whoever is hungry drives it for all, and nobody depends on another.
+//! One body with many readers. The reader that needs more drives the body for all, and no reader
+//! depends on another.
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn the_leader_may_drop_its_body_midway() {
+async fn followers_read_on_after_the_leader_drops_its_body() {
     let (senders, inner) = fed(1);
     let stand = Stand::new(inner);
     let mut leader = call(&stand).await;
@@ -60,7 +61,7 @@ async fn the_leader_may_drop_its_body_midway() {
 }
 
 #[tokio::test]
-async fn when_the_last_reader_goes_the_inner_body_goes_with_it() {
+async fn inner_body_is_dropped_with_its_last_reader() {
     let (senders, inner) = fed(2);
     let stand = Stand::new(inner);
     let [leader, follower] = [call(&stand).await, call(&stand).await];
@@ -72,12 +73,12 @@ async fn when_the_last_reader_goes_the_inner_body_goes_with_it() {
     assert_eq!(status.stored(), Stored::No(Refusal::Dropped));
     assert_eq!((stand.layer.stats().in_flight, stand.len().await), (0, 0));
     drop(call(&stand).await);
-    assert_eq!(stand.calls(), 2, "what was given up is nobody's to follow");
+    assert_eq!(stand.calls(), 2, "no request follows a dropped call");
 }
 
-/// The inner body knows one waker only, that of the last poll: it must be everybody's.
+/// The inner body knows only the waker of its last poll. That waker must wake every reader.
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_never_polled_again_strands_nobody() {
+async fn reader_that_is_never_polled_again_does_not_block_the_others() {
     for drops in [false, true] {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
@@ -85,7 +86,7 @@ async fn a_reader_that_is_never_polled_again_strands_nobody() {
         let mut lazy = bodies.remove(1);
         let readers: Vec<_> = bodies.into_iter().map(reading).collect();
         settle().await;
-        // The last one to have polled the inner body.
+        // It is the last reader that polls the inner body.
         assert!(lazy.frame().now_or_never().is_none());
         let mut lazy = Some(lazy);
         if drops {
@@ -105,9 +106,9 @@ async fn a_reader_that_is_never_polled_again_strands_nobody() {
     }
 }
 
-/// Each of them in turn is the only one that is polled.
+/// Each reader in turn is the only one that is polled.
 #[tokio::test]
-async fn any_reader_can_carry_the_body_alone() {
+async fn any_reader_can_drive_the_body_alone() {
     for last in 0..3 {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
@@ -124,9 +125,9 @@ async fn any_reader_can_carry_the_body_alone() {
     }
 }
 
-/// A burst on several threads, each reader with pauses of its own.
+/// Eight readers on several threads. Each yields at other places of the body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_on_several_threads_all_see_the_same() {
+async fn readers_on_several_threads_receive_the_same_bytes() {
     let (bytes, chunks) = pattern(400_000);
     for round in 0..20 {
         let chunks = chunks.clone();
@@ -147,7 +148,7 @@ async fn readers_on_several_threads_all_see_the_same() {
                     if read.len() % (n + 2) == 0 {
                         tokio::task::yield_now().await;
                     }
-                    // One stops midway, and one goes.
+                    // In every other round, one reader stops midway.
                     if n == 3 && round % 2 == 0 && read.len() > 100_000 {
                         return None;
                     }

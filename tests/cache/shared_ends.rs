@@ -1,4 +1,4 @@
-//! How a body ends for each of its readers, and what it knows of its end before.
+//! How a body ends for each of its readers, and what each knows of the end before.
 
 use std::{
     pin::Pin,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_body_that_fails_tells_the_leader_the_error_and_the_others_that_there_was_one() {
+async fn body_error_reaches_the_leader_and_followers_learn_that_it_failed() {
     for leader_first in [true, false] {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
@@ -38,7 +38,7 @@ async fn a_body_that_fails_tells_the_leader_the_error_and_the_others_that_there_
             } else {
                 assert_eq!(error.kind(), BodyErrorKind::Coalesced);
             }
-            assert!(body.frame().await.is_none(), "nothing comes behind an error");
+            assert!(body.frame().await.is_none(), "nothing follows an error");
         }
         assert_eq!((stand.len().await, stand.layer.stats().in_flight), (0, 0));
     }
@@ -65,8 +65,8 @@ async fn trailers_reach_every_reader() {
 }
 
 #[tokio::test]
-async fn every_reader_knows_how_much_is_to_come_for_itself() {
-    // A body that knows its length, fed piece by piece.
+async fn size_hint_of_each_reader_is_what_it_has_left_to_read() {
+    // A body that knows its length, and is sent chunk by chunk.
     struct Sized(TestBody, u64);
     impl Body for Sized {
         type Data = Bytes;
@@ -103,7 +103,7 @@ async fn every_reader_knows_how_much_is_to_come_for_itself() {
     drop(sender);
     chunk(&mut ahead).await.unwrap();
     assert_eq!((exact(&behind), exact(&ahead)), (LEN, 0));
-    assert!(!behind.is_end_stream(), "there is something left for this one");
+    assert!(!behind.is_end_stream(), "this reader has not read everything");
     assert!(chunk(&mut ahead).await.is_none());
     assert!(ahead.is_end_stream());
     for rest in [40_000, 0] {
@@ -117,7 +117,7 @@ async fn every_reader_knows_how_much_is_to_come_for_itself() {
 }
 
 #[tokio::test]
-async fn a_size_that_is_not_known_is_not_made_up() {
+async fn size_hint_is_exact_only_once_the_size_is_known() {
     let (senders, inner) = fed(1);
     let stand = Stand::new(inner);
     let mut bodies = bodies(&stand, 2).await;
@@ -130,7 +130,7 @@ async fn a_size_that_is_not_known_is_not_made_up() {
     assert_eq!(bodies[1].size_hint().exact(), Some(3));
 }
 
-/// Panics when it has given its chunks.
+/// A body that panics after this many chunks.
 struct Panicking(u8);
 
 impl Body for Panicking {
@@ -147,15 +147,15 @@ impl Body for Panicking {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_panics_strands_nobody() {
+async fn body_that_panics_does_not_block_its_followers() {
     let stand = Stand::new(Double::new(|_, _| Response::new(boxed(Panicking(1)))));
     let response = call(&stand).await;
     let status = stored(&response);
     let others: Vec<_> = [call(&stand).await, call(&stand).await].into();
     assert_eq!((status, stand.calls()), (Stored::Pending, 1));
-    let unlucky =
+    let reader =
         tokio::spawn(async move { response.into_body().collect().await.map(drop).is_ok() });
-    assert!(soon(unlucky).await.unwrap_err().is_panic());
+    assert!(soon(reader).await.unwrap_err().is_panic());
     for other in others {
         let mut body = other.into_body();
         assert_eq!(chunk(&mut body).await.unwrap(), "ab");

@@ -1,5 +1,5 @@
-//! Readers of one body at paces of their own: a slow one neither holds up the others nor fills the memory, and misses
-//! nothing.
+//! Readers of one body at different paces. A slow reader neither delays the others nor fills the
+//! memory, and misses nothing.
 
 use std::sync::{
     Arc,
@@ -24,13 +24,13 @@ use crate::{
 
 const LEN: usize = 3 << 20;
 
-/// What all bodies together may hold beyond their replay buffers.
+/// The bytes that all bodies together may hold beyond their replay buffers.
 const OVERFLOW: usize = 16 << 20;
 
-/// What each may hold for those who come, or are behind.
+/// The bytes that each body may hold for newcomers and slow readers.
 const REPLAY: usize = 256 << 10;
 
-/// An inner service with this body, in these chunks.
+/// An inner service whose responses have a body of these chunks.
 fn giving(chunks: &[Bytes]) -> Double {
     let chunks = chunks.to_vec();
     Double::new(move |_, _| {
@@ -39,7 +39,7 @@ fn giving(chunks: &[Bytes]) -> Double {
     })
 }
 
-/// What is left of a body; the error where it breaks off.
+/// Reads the rest of a body. Also returns the error that it ends in, if any.
 async fn rest(mut body: ResponseBody<TestBody>) -> (Vec<u8>, Option<BodyError>) {
     let mut read = Vec::new();
     while let Some(frame) = soon(body.frame()).await {
@@ -51,8 +51,9 @@ async fn rest(mut body: ResponseBody<TestBody>) -> (Vec<u8>, Option<BodyError>) 
     (read, None)
 }
 
-/// A fast reader reads everything when a slow one has read so many chunks; returns what the latter has and is.
-async fn after_a_fast_one<B: Store>(
+/// Lets a slow reader read some chunks, and then a fast one everything. Returns what the slow
+/// reader has read, and its body.
+async fn let_a_fast_reader_finish<B: Store>(
     stand: &Stand<B>,
     chunks: usize,
     expected: &[u8],
@@ -65,7 +66,7 @@ async fn after_a_fast_one<B: Store>(
         read.extend_from_slice(&chunk(&mut slow).await.unwrap());
     }
     let (all, error) = rest(fast).await;
-    assert!(error.is_none() && all == expected, "the fast one gets every byte");
+    assert!(error.is_none() && all == expected, "the fast reader gets every byte");
     (read, slow)
 }
 
@@ -73,38 +74,38 @@ async fn a_slow_reader_gets_every_byte<B: Store>(store: impl Fn() -> B) {
     let (bytes, chunks) = pattern(LEN);
     for read_before in [0, 1, 20] {
         let stand = Stand::over(store(), giving(&chunks));
-        let (mut read, slow) = after_a_fast_one(&stand, read_before, &bytes).await;
+        let (mut read, slow) = let_a_fast_reader_finish(&stand, read_before, &bytes).await;
         assert_eq!(stand.len().await, 1);
         assert!(slow.size_hint().lower() > 0 && !slow.is_end_stream());
         let (all, error) = rest(slow).await;
         assert!(error.is_none(), "{error:?}");
         read.extend_from_slice(&all);
-        assert!(read == bytes, "every byte in its place, {read_before} read before");
+        assert!(read == bytes, "every byte in its place after {read_before} chunks");
         assert_eq!((stand.calls(), stand.layer.stats().in_flight), (1, 0));
     }
 }
 
 #[tokio::test]
-async fn a_slow_reader_goes_on_from_the_stored_copy() {
+async fn slow_reader_reads_on_from_the_store() {
     a_slow_reader_gets_every_byte(Memory::default).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test]
-async fn a_slow_reader_goes_on_from_the_file() {
+async fn slow_reader_reads_on_from_the_file() {
     a_slow_reader_gets_every_byte(|| larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]
-async fn a_slow_reader_goes_on_from_a_store_whose_bodies_stream() {
+async fn slow_reader_reads_on_from_a_store_whose_bodies_stream() {
     a_slow_reader_gets_every_byte(|| Faulty::new(Memory::default())).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_is_behind_knows_how_much_is_to_come() {
+async fn slow_reader_knows_how_many_bytes_are_left() {
     let (bytes, chunks) = pattern(LEN);
     let stand = Stand::new(giving(&chunks));
-    let (read, mut slow) = after_a_fast_one(&stand, 10, &bytes).await;
+    let (read, mut slow) = let_a_fast_reader_finish(&stand, 10, &bytes).await;
     let mut left = bytes.len() - read.len();
     while left > 0 {
         assert_eq!(slow.size_hint().exact(), Some(left as u64));
@@ -119,7 +120,7 @@ async fn a_reader_that_is_behind_knows_how_much_is_to_come() {
 
 const CHUNK: usize = 32 * 1024;
 
-/// A chunk that is counted for as long as anybody holds it.
+/// A chunk that is counted until nothing holds it any more.
 struct Counted(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Counted {
@@ -134,7 +135,7 @@ impl Drop for Counted {
     }
 }
 
-/// An endless body; and how many chunks of it are held.
+/// An inner service with an endless body. Also returns how many chunks of it are held.
 fn endless() -> (Double, Arc<AtomicUsize>) {
     let held = Arc::<AtomicUsize>::default();
     let count = held.clone();
@@ -150,14 +151,14 @@ fn endless() -> (Double, Arc<AtomicUsize>) {
     (inner, held)
 }
 
-/// So many chunks more, none of which has to be waited for.
+/// Reads this many chunks. Asserts that none of them has to wait.
 fn read_on(body: &mut ResponseBody<TestBody>, chunks: usize) {
     for n in 0..chunks {
         assert!(chunk(body).now_or_never().flatten().is_some(), "chunk {n} has to wait");
     }
 }
 
-/// One that reads fast, and one that has read nothing yet, of the body under `path`.
+/// Two readers of the body under `path`. Neither has read anything yet.
 async fn fast_and_slow(
     stand: &Stand,
     path: &str,
@@ -168,9 +169,10 @@ async fn fast_and_slow(
     (fast, slow)
 }
 
-/// Whether the readers that are behind read anything at all, or have left a waker behind, makes no difference.
+/// The fast reader never waits for the slow ones. It makes no difference whether they have read
+/// anything, or have left a waker.
 #[tokio::test]
-async fn slow_readers_hold_the_replay_buffer_and_their_budget_and_nobody_waits_for_them() {
+async fn slow_readers_hold_at_most_the_replay_buffer_and_the_overflow_budget() {
     const MOST: usize = (REPLAY + OVERFLOW) / CHUNK + 3;
     let (inner, held) = endless();
     let stand = Stand::new(inner);
@@ -191,8 +193,8 @@ async fn slow_readers_hold_the_replay_buffer_and_their_budget_and_nobody_waits_f
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Where the overflow budget is spent on one body, the slow readers of others hold a replay buffer each, and take nothing from those
-/// who have it.
+/// When one body uses the whole overflow budget, the slow readers of another hold no more than a
+/// replay buffer. They take nothing from the readers that use the budget.
 #[tokio::test]
 async fn slow_readers_of_all_bodies_share_the_overflow_budget() {
     let (inner, held) = endless();
@@ -201,7 +203,7 @@ async fn slow_readers_of_all_bodies_share_the_overflow_budget() {
     read_on(&mut fast, OVERFLOW / CHUNK);
     let (mut fast_there, slow_there) = fast_and_slow(&stand, "/other").await;
     let before = held.load(Ordering::SeqCst);
-    assert!(before >= OVERFLOW / CHUNK, "the slow one is behind, and has all of it");
+    assert!(before >= OVERFLOW / CHUNK, "the slow reader is behind, and has the whole budget");
     for n in 0..100 {
         read_on(&mut fast_there, 1);
         let held = held.load(Ordering::SeqCst);
@@ -212,9 +214,10 @@ async fn slow_readers_of_all_bodies_share_the_overflow_budget() {
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// It reads on from the store, and not from the memory: there, others may read what it has let go of.
+/// It reads on from the store, and not from memory. The slow readers of other bodies may use the
+/// memory that it has released.
 #[tokio::test]
-async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_being_stored() {
+async fn reader_that_fell_out_of_memory_holds_none_while_the_body_is_stored() {
     let (inner, held) = endless();
     let stand = Stand::new(inner);
     let response = call(&stand).await;
@@ -223,7 +226,7 @@ async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_bei
     read_on(&mut fast, 2 * OVERFLOW / CHUNK);
     assert_eq!(status.stored(), Stored::Pending);
     assert!(held.load(Ordering::SeqCst) <= 1, "the newest chunk at most");
-    // A slow reader of another body may have all of it.
+    // A slow reader of another body may use the whole budget.
     let (mut fast_there, mut slow_there) = fast_and_slow(&stand, "/other").await;
     read_on(&mut fast_there, OVERFLOW / CHUNK);
     read_on(&mut slow_there, OVERFLOW / CHUNK);
@@ -231,9 +234,9 @@ async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_bei
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Without a store, only the memory helps a slow reader, as far as its own setting goes.
+/// Without a store, a slow reader depends on the memory. `max_slow_reader_memory` bounds that.
 #[tokio::test]
-async fn max_slow_reader_memory_bounds_slow_readers_whatever_max_body_says() {
+async fn max_slow_reader_memory_bounds_slow_readers_with_any_max_body() {
     for (limit, max_body) in
         [(None, 4 * OVERFLOW), (None, CHUNK), (Some(2 * OVERFLOW), CHUNK), (Some(0), 4 * OVERFLOW)]
     {
@@ -249,7 +252,7 @@ async fn max_slow_reader_memory_bounds_slow_readers_whatever_max_body_says() {
         let mut fast = call(&stand).await.into_body();
         let mut slow = call(&stand).await.into_body();
         read_on(&mut fast, limit / CHUNK);
-        assert!(held.load(Ordering::SeqCst) >= limit / CHUNK, "the slow one has all of it");
+        assert!(held.load(Ordering::SeqCst) >= limit / CHUNK, "the slow reader has all of it");
         read_on(&mut slow, (limit / CHUNK).min(1));
         for _ in 0..limit / CHUNK + 2 * REPLAY / CHUNK {
             read_on(&mut fast, 1);
@@ -262,13 +265,13 @@ async fn max_slow_reader_memory_bounds_slow_readers_whatever_max_body_says() {
     }
 }
 
-/// The body turns out to be larger than what is stored while it is read.
+/// The body turns out to be too large to be stored while it is read.
 #[tokio::test]
-async fn a_small_max_body_ends_no_slow_reader() {
+async fn small_max_body_does_not_end_slow_readers() {
     let (bytes, chunks) = pattern(LEN);
     for max_body in [0, 1000, LEN as u64 / 2] {
         let stand = Stand::new(giving(&chunks)).with(|layer| layer.max_body(max_body));
-        let (mut read, slow) = after_a_fast_one(&stand, 1, &bytes).await;
+        let (mut read, slow) = let_a_fast_reader_finish(&stand, 1, &bytes).await;
         assert_eq!(stand.len().await, 0, "{max_body}");
         let (all, error) = rest(slow).await;
         read.extend_from_slice(&all);
@@ -278,9 +281,9 @@ async fn a_small_max_body_ends_no_slow_reader() {
 
 // ===== Stores that fail =====
 
-/// Wherever in the body that happens.
+/// The store fails at the beginning of the body, midway, or at its end.
 #[tokio::test]
-async fn a_store_that_fails_midway_costs_nobody_a_byte() {
+async fn readers_get_every_byte_when_the_store_fails_midway() {
     let (bytes, chunks) = pattern(200_000);
     for op in [Op::Put, Op::Write, Op::Finish] {
         for healthy in [0, 3, chunks.len()] {
@@ -313,22 +316,23 @@ async fn a_store_that_fails_midway_costs_nobody_a_byte() {
     }
 }
 
-/// A body much larger than the replay buffer, read by one after the other: the memory takes the store's place.
+/// The body is much larger than the replay buffer, and its readers read one after the other. The
+/// memory takes the place of the store.
 #[tokio::test]
-async fn where_the_store_fails_at_once_slow_readers_still_get_every_byte() {
+async fn slow_reader_gets_every_byte_when_the_store_fails_at_once() {
     let (bytes, chunks) = pattern(LEN);
     let store = Faulty::new(Memory::default());
     store.fail(Op::Put, ErrorKind::Unavailable);
     let stand = Stand::over(store, giving(&chunks));
-    let (mut read, slow) = after_a_fast_one(&stand, 3, &bytes).await;
+    let (mut read, slow) = let_a_fast_reader_finish(&stand, 3, &bytes).await;
     let (all, error) = rest(slow).await;
     read.extend_from_slice(&all);
     assert!(error.is_none() && read == bytes);
 }
 
-/// What it has missed is nowhere any more: that is told, and never looks like an end.
+/// The bytes that it has missed are gone. Its body ends in an error, never in a normal end.
 #[tokio::test]
-async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
+async fn slow_reader_gets_an_error_when_the_bytes_it_missed_are_gone() {
     const LEN: usize = 3 * OVERFLOW;
     let (bytes, chunks) = pattern(LEN);
     for removed in [false, true] {
@@ -346,7 +350,7 @@ async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
             store.fail(Op::Write, ErrorKind::Full);
         }
         read.extend_from_slice(&rest(fast).await.0);
-        assert!(read == bytes, "the fast one gets every byte");
+        assert!(read == bytes, "the fast reader gets every byte");
         let error = slow.frame().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), BodyErrorKind::Lagged);
         assert!(slow.frame().await.is_none());

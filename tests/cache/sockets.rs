@@ -1,4 +1,5 @@
-//! Responses as connections bring them: cut, chunked, framed by a length, with trailers; and as a server sends them on.
+//! Responses over connections: cut, chunked, framed by a length, with trailers, and passed on by a
+//! server.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -61,7 +62,7 @@ fn body_of(answer: &str) -> &str {
 // ===== From the origin =====
 
 #[tokio::test]
-async fn a_connection_that_is_cut_in_the_middle_leaves_nothing() {
+async fn response_of_a_connection_cut_midway_is_not_stored() {
     for (what, answer) in [
         ("short of its length", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"),
         ("nothing of its length", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"),
@@ -86,12 +87,12 @@ async fn a_connection_that_is_cut_in_the_middle_leaves_nothing() {
             assert_eq!(reply.stored(), Stored::No(Refusal::BodyFailed), "{what}");
             assert_eq!(sizes(&layer).await, (0, 0), "{what}");
         }
-        assert_eq!(origin.received().len(), 2, "{what}: each time the origin is asked");
+        assert_eq!(origin.received().len(), 2, "{what}: each request calls the origin");
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_before_the_head_is_the_clients_error() {
+async fn connection_cut_before_the_head_is_an_error_of_the_client() {
     let origin = RawOrigin::new("HTTP/1.1 200 OK\r\ncontent-le").await;
     let layer = layer();
     let request = Request::get(origin.url("/")).body(Full::<Bytes>::default()).unwrap();
@@ -101,7 +102,7 @@ async fn a_connection_that_is_cut_before_the_head_is_the_clients_error() {
 }
 
 #[tokio::test]
-async fn bytes_behind_the_length_belong_to_no_response() {
+async fn bytes_after_the_content_length_are_not_part_of_the_response() {
     let origin = RawOrigin::new("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfour and more").await;
     let layer = layer();
     let client = layer.layer(client());
@@ -150,7 +151,7 @@ async fn trailers_over_http2_are_stored_and_replayed() {
 
 /// An HTTP/1.0 response without a length ends where its connection does (RFC 9112 §6.3).
 #[tokio::test]
-async fn a_response_that_ends_with_its_connection_is_whole() {
+async fn response_that_ends_with_its_connection_is_complete() {
     let origin = RawOrigin::new("HTTP/1.0 200 OK\r\n\r\nold style").await;
     let layer = layer();
     let client = layer.layer(client());
@@ -160,9 +161,9 @@ async fn a_response_that_ends_with_its_connection_is_whole() {
     }
 }
 
-// ===== Step by step =====
+// ===== Chunk by chunk =====
 
-/// An origin that sends what it is fed.
+/// An origin whose response has the body that the sender feeds.
 async fn fed(length: Option<&'static str>) -> (crate::support::Sender, Origin) {
     let (sender, body) = channel();
     let body = Arc::new(Mutex::new(Some(body)));
@@ -181,7 +182,7 @@ async fn fed(length: Option<&'static str>) -> (crate::support::Sender, Origin) {
 }
 
 #[tokio::test]
-async fn the_first_chunk_is_with_the_caller_before_the_origin_sends_the_last() {
+async fn caller_receives_each_chunk_before_the_origin_sends_the_next() {
     for length in [None, Some("6")] {
         let (sender, origin) = fed(length).await;
         let layer = layer();
@@ -199,7 +200,7 @@ async fn the_first_chunk_is_with_the_caller_before_the_origin_sends_the_last() {
 }
 
 #[tokio::test]
-async fn an_origin_that_breaks_off_step_by_step_leaves_nothing() {
+async fn response_that_breaks_off_midway_is_not_stored() {
     let (sender, origin) = fed(None).await;
     let layer = layer();
     let request = Request::get(origin.url("/")).body(Full::<Bytes>::default()).unwrap();
@@ -227,9 +228,9 @@ async fn a_server_in_front_frames_a_hit_by_its_length() {
     assert_eq!(origin.requests(), 1);
 }
 
-/// The length of a response to HEAD is what a GET's would be (RFC 9110 §8.6), or is not said.
+/// A response to HEAD has the length of the response to GET, or none (RFC 9110 §8.6).
 #[tokio::test]
-async fn a_server_in_front_says_nothing_wrong_of_the_length_of_a_head() {
+async fn server_in_front_sends_no_wrong_length_for_a_head() {
     let origin = Origin::new(async |request: Request<Incoming>, _| match request.uri().path() {
         "/known" => ok("abcd"),
         _ => Response::new(frames(["ab", "cd"], None)),
@@ -248,9 +249,9 @@ async fn a_server_in_front_says_nothing_wrong_of_the_length_of_a_head() {
     assert_eq!(origin.requests(), 2);
 }
 
-/// hyper's server stops polling a body at its length; what it has sent is stored all the same.
+/// hyper's server stops polling a body at its length. The body is stored nevertheless.
 #[tokio::test]
-async fn what_a_server_has_sent_in_full_is_stored() {
+async fn response_that_a_server_has_sent_in_full_is_stored() {
     for size in [4, 100_000, 3_000_000] {
         let text = "x".repeat(size);
         let origin = Origin::new(move |_, _| {
@@ -291,7 +292,7 @@ async fn an_event_stream_passes_a_gateway_event_by_event() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
+async fn response_is_not_stored_when_the_client_disconnects_midway() {
     let (sender, origin) = fed(Some("1000")).await;
     let layer = layer();
     let to = origin.url("");
@@ -307,7 +308,7 @@ async fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn many_clients_at_once_all_get_the_whole() {
+async fn concurrent_clients_all_get_the_complete_response() {
     let origin = Origin::new(async |request: Request<Incoming>, _| {
         Response::new(full(request.uri().path().repeat(1000)))
     })

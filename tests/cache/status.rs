@@ -1,4 +1,5 @@
-//! What the cache says it did: the extension on every response, the field, and the counters.
+//! What the cache reports: the extension on every response, the `Cache-Status` field, and the
+//! counters.
 
 use std::{pin::pin, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn every_miss_says_why() {
+async fn every_miss_has_a_reason() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|_, _| line(ok("x"), "vary", "x-a")))
         .with(|layer| layer.expire_after(SECOND));
@@ -39,7 +40,7 @@ async fn every_miss_says_why() {
 }
 
 #[tokio::test]
-async fn every_bypass_says_why() {
+async fn every_bypass_has_a_reason() {
     let stand = Stand::new(Double::counting())
         .with(|layer| layer.methods([Method::GET, Method::PUT]).unwrap().max_request_body(2));
     let bypassed = async |request, body: &'static str| {
@@ -74,9 +75,10 @@ async fn every_bypass_says_why() {
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::Credentials));
 }
 
-/// The refusals that a response's head decides are known with it; those of its body at its end.
+/// A refusal that depends on the head is known with the head. One that depends on the body is known
+/// at its end.
 #[tokio::test]
-async fn every_refusal_says_why() {
+async fn every_refusal_has_a_reason() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(
         store.clone(),
@@ -126,7 +128,7 @@ async fn every_refusal_says_why() {
 }
 
 #[tokio::test]
-async fn a_response_on_its_way_learns_what_becomes_of_it() {
+async fn status_of_a_response_in_flight_becomes_stored_or_dropped() {
     for finish in [true, false] {
         let (sender, body) = channel();
         let body = std::sync::Mutex::new(Some(body));
@@ -150,7 +152,7 @@ async fn a_response_on_its_way_learns_what_becomes_of_it() {
 }
 
 #[tokio::test]
-async fn a_status_tells_key_age_and_times() {
+async fn status_has_the_key_age_and_times() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND * 60));
     let missed = stand.get("/").await.cache;
     assert_eq!(missed.age(), None, "a miss has no age in the store");
@@ -169,7 +171,7 @@ async fn a_status_tells_key_age_and_times() {
 // ===== The field =====
 
 #[tokio::test]
-async fn the_field_says_the_same_and_is_off_until_asked_for() {
+async fn cache_status_field_is_off_by_default_and_has_the_outcome() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND * 30));
     assert!(!stand.get("/").await.headers.contains_key("cache-status"));
     assert!(!stand.get("/").await.headers.contains_key("cache-status"));
@@ -195,7 +197,7 @@ async fn the_field_says_the_same_and_is_off_until_asked_for() {
 }
 
 #[tokio::test]
-async fn the_field_is_appended_to_one_that_is_there_and_never_stored() {
+async fn cache_status_field_is_appended_to_the_origins_and_never_stored() {
     let inner = Double::new(|_, _| line(ok("x"), "cache-status", "Origin; hit"));
     let stand = Stand::new(inner).with(|layer| layer.cache_status_header("larder").unwrap());
     let reply = stand.get("/").await;
@@ -235,7 +237,7 @@ async fn the_counters_count_each_request_once() {
 }
 
 #[tokio::test]
-async fn a_response_of_trailers_alone_is_counted_as_stored() {
+async fn response_with_only_trailers_is_counted_as_stored() {
     let stand =
         Stand::new(Double::new(|_, _| Response::new(frames([], Some(Ok(HeaderMap::new()))))));
     assert_eq!(stand.get("/").await.stored(), Stored::Yes);
@@ -243,17 +245,17 @@ async fn a_response_of_trailers_alone_is_counted_as_stored() {
 }
 
 #[tokio::test]
-async fn request_bodies_over_the_limit_of_the_layer_pass_until_there_is_room_again() {
+async fn requests_bypass_while_max_request_bodies_is_used_up() {
     let (inner, gate) = Double::new(|request, _| ok(request.into_body().len().to_string())).gated();
     let stand =
         Stand::new(inner).with(|layer| layer.methods([Method::PUT]).unwrap().max_request_bodies(4));
     let put = |path| Request::put(url(path));
     let mut first = pin!(stand.send(put("/a"), "abc"));
     assert!(first.as_mut().now_or_never().is_none());
-    // By a clone of the layer: the limit is for both.
+    // The limit counts the bodies of all clones of the layer.
     let clone = stand.clone_with(|layer| layer);
     let mut second = pin!(clone.send(put("/b"), "xyz"));
-    assert!(second.as_mut().now_or_never().is_none(), "it waits for the origin alone");
+    assert!(second.as_mut().now_or_never().is_none(), "it waits only for the origin");
     gate.open(2);
     let (first, second) = (soon(first).await, soon(second).await);
     assert_eq!((first.outcome(), first.text()), (Outcome::Miss(Miss::Absent), "3"));

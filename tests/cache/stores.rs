@@ -1,4 +1,4 @@
-//! The layer over each store of the tree: what a day of requests brings is the same over all of them.
+//! The layer over each store of the crate. The same requests have the same results over all stores.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn requests() -> Vec<http::request::Builder> {
     ]
 }
 
-async fn a_day_over(store: impl Store) {
+async fn requests_have_the_same_results_over(store: impl Store) {
     let statuses = [StatusCode::OK, StatusCode::NOT_FOUND];
     let stand = Stand::over(store, origin()).with(|layer| layer.statuses(statuses).unwrap());
     let calls = requests().len();
@@ -76,7 +76,7 @@ async fn a_day_over(store: impl Store) {
     assert_eq!(entries.stream().count().await, calls);
     assert_eq!(entries.len().await.unwrap(), calls as u64);
     assert!(entries.size_bytes().await.unwrap() > LARGE as u64);
-    // By each way that an entry can go.
+    // Entries are removed in each possible way.
     stand.ask(Request::post(url("/"))).await;
     assert!(!entries.contains(&url("/")).await.unwrap());
     assert_eq!(entries.len().await.unwrap(), calls as u64 - 2);
@@ -95,13 +95,13 @@ async fn a_day_over(store: impl Store) {
 }
 
 #[tokio::test]
-async fn a_day_over_memory() {
-    a_day_over(Memory::default()).await;
+async fn requests_have_the_same_results_over_memory() {
+    requests_have_the_same_results_over(Memory::default()).await;
 }
 
 #[tokio::test]
-async fn a_day_over_a_wrapper_that_streams_every_body() {
-    a_day_over(Faulty::new(Memory::default())).await;
+async fn requests_have_the_same_results_over_a_wrapper_that_streams_bodies() {
+    requests_have_the_same_results_over(Faulty::new(Memory::default())).await;
 }
 
 #[cfg(feature = "redb")]
@@ -111,12 +111,12 @@ mod redb {
     use super::*;
 
     #[tokio::test]
-    async fn a_day_over_a_database() {
-        a_day_over(Redb::temporary().unwrap()).await;
+    async fn requests_have_the_same_results_over_a_database() {
+        requests_have_the_same_results_over(Redb::temporary().unwrap()).await;
     }
 
     #[tokio::test]
-    async fn a_run_is_answered_from_what_the_run_before_has_stored() {
+    async fn next_run_is_served_from_the_database_of_the_last_run() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.redb");
         let stand = Stand::over(Redb::open(&path).unwrap(), origin());
@@ -166,17 +166,17 @@ mod sqlite {
     use super::*;
 
     #[tokio::test]
-    async fn a_day_over_a_sqlite_file() {
-        a_day_over(Sqlite::temporary().unwrap()).await;
+    async fn requests_have_the_same_results_over_a_sqlite_file() {
+        requests_have_the_same_results_over(Sqlite::temporary().unwrap()).await;
     }
 
     #[tokio::test]
-    async fn a_day_over_sqlite_in_memory() {
-        a_day_over(Sqlite::in_memory(64 << 20).unwrap()).await;
+    async fn requests_have_the_same_results_over_sqlite_in_memory() {
+        requests_have_the_same_results_over(Sqlite::in_memory(64 << 20).unwrap()).await;
     }
 
     #[tokio::test]
-    async fn a_run_is_answered_from_the_file_of_the_run_before() {
+    async fn next_run_is_served_from_the_file_of_the_last_run() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.db");
         let stand = Stand::over(Sqlite::open(&path).unwrap(), origin());
@@ -196,9 +196,9 @@ mod sqlite {
         }
     }
 
-    /// Another process on the same file answers what this one has fetched.
+    /// This is what two processes do that share a file.
     #[tokio::test]
-    async fn a_layer_answers_what_another_over_the_same_file_has_stored() {
+    async fn layer_serves_what_another_layer_over_the_same_file_has_stored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.db");
         let one = Stand::over(Sqlite::open(&path).unwrap(), origin());
@@ -213,9 +213,9 @@ mod sqlite {
     }
 }
 
-/// Each wrapper asks the store that it wraps, and the layer asks its store.
+/// Each wrapper flushes the store that it wraps, and the layer flushes its store.
 #[tokio::test]
-async fn a_flush_reaches_the_store_within() {
+async fn flush_reaches_the_wrapped_store() {
     let faulty = || {
         let store = Faulty::new(Memory::default());
         store.fail_nth(1, ErrorKind::Full);

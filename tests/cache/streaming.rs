@@ -1,4 +1,4 @@
-//! Bodies on their way into the store and out of it, frame by frame.
+//! Bodies that are stored and replayed, frame by frame.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use crate::support::{
     get, head, line,
 };
 
-/// An inner service that answers with what the sender feeds it, in as many responses as there are bodies.
+/// An inner service whose responses have bodies that the senders feed, one body each.
 pub(crate) fn fed(bodies: usize) -> (Vec<Sender>, Double) {
     let (senders, bodies): (Vec<_>, Vec<_>) = (0..bodies).map(|_| channel()).unzip();
     let bodies = std::sync::Mutex::new(bodies.into_iter());
@@ -42,7 +42,7 @@ fn sum(value: &'static str) -> HeaderMap {
     trailers
 }
 
-/// A body of `len` bytes, each telling its place, in chunks of changing sizes.
+/// A body of `len` bytes in chunks of changing sizes. The value of a byte depends on its position.
 pub(crate) fn pattern(len: usize) -> (Vec<u8>, Vec<Bytes>) {
     let bytes: Vec<u8> = (0..len).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect();
     let (mut chunks, mut rest, mut size) = (Vec::new(), &bytes[..], 1);
@@ -89,8 +89,8 @@ async fn a_large_body_comes_back_in_order() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_dropped_leaves_nothing() {
-    // Before the first chunk, in the middle, and after the last chunk but before the end was seen.
+async fn dropped_body_is_not_stored() {
+    // It is dropped before the first chunk, midway, and after the last chunk but before the end.
     for chunks in 0..3 {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
@@ -108,7 +108,7 @@ async fn a_body_that_is_dropped_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_that_nobody_reads_is_stored_where_all_of_it_is_there_at_once() {
+async fn unread_response_is_stored_if_all_of_it_is_available_at_once() {
     let stand = Stand::new(Double::counting());
     let response = call(&stand).await;
     assert_eq!(stored(&response), Stored::Yes);
@@ -121,7 +121,7 @@ async fn a_response_that_nobody_reads_is_stored_where_all_of_it_is_there_at_once
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
+async fn body_that_contradicts_its_head_is_passed_on_and_not_stored() {
     type Case = (Option<&'static str>, fn() -> TestBody, &'static str, bool, Result<(), Refusal>);
     let cases: [Case; 11] = [
         (Some("4"), || frames(["ab", "cd"], None), "abcd", false, Ok(())),
@@ -140,7 +140,7 @@ async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
             true,
             Err(Refusal::BodyFailed),
         ),
-        // The bytes are all there, but the end is an error.
+        // All bytes arrive, but then an error.
         (
             Some("2"),
             || frames(["ab"], Some(Err(Broken("cut").into()))),
@@ -174,10 +174,10 @@ async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
 }
 
 #[tokio::test]
-async fn trailers_are_stored_and_replayed_behind_the_body() {
+async fn trailers_are_stored_and_replayed_after_the_body() {
     let inner = || Double::new(|_, _| Response::new(frames(["ab", "cd"], Some(Ok(sum("7"))))));
     replays_trailers(Stand::new(inner())).await;
-    // From a store whose bodies stream as well.
+    // Also from a store whose bodies stream.
     replays_trailers(Stand::over(Faulty::new(Memory::default()), inner())).await;
 }
 
@@ -188,7 +188,7 @@ async fn replays_trailers<B: larder::store::Store>(stand: Stand<B>) {
         let mut body = response.into_body();
         let mut read = Vec::new();
         let trailers = loop {
-            match body.frame().await.expect("trailers stand at the end").unwrap().into_data() {
+            match body.frame().await.expect("trailers come at the end").unwrap().into_data() {
                 Ok(chunk) => read.extend_from_slice(&chunk),
                 Err(frame) => break frame.into_trailers().unwrap(),
             }
@@ -213,7 +213,7 @@ async fn a_replayed_body_knows_its_exact_size_and_its_end() {
     while body.frame().await.is_some() {}
     assert_eq!(body.size_hint().exact(), Some(0));
     assert!(body.is_end_stream());
-    // The size of a HEAD's body is that of the GET, from which servers make its length.
+    // The body of a response to HEAD has the size of that to GET. Servers make the length from it.
     for (request, size) in [(get("/empty"), 0), (head("/"), 4)] {
         let response = stand.call(request.body(empty()).unwrap()).await.unwrap();
         assert!(response.extensions().get::<CacheStatus>().unwrap().is_from_store());
@@ -222,16 +222,17 @@ async fn a_replayed_body_knows_its_exact_size_and_its_end() {
     }
 }
 
-/// What a body says of its size never changes by being stored, at any point on the way.
+/// Storing a body never makes its size hint less precise, after any frame.
 #[tokio::test]
-async fn a_body_on_its_way_into_the_store_knows_as_much_as_without_it() {
+async fn size_hint_stays_precise_while_a_body_is_being_stored() {
     for make in [|| full("abcdef"), || frames(["ab", "", "cdef"], None), empty] {
         let stand = Stand::new(Double::new(move |_, _| Response::new(make())));
         let mut bare = make();
         let mut body = call(&stand).await.into_body();
         loop {
             let (own, exact) = (body.size_hint(), bare.size_hint().exact());
-            // Knowing more is fine: a body that was there at once may have been collected.
+            // The size hint may be more precise, because a body that is available at once may have
+            // been collected.
             assert!(exact.is_none() || own.exact() == exact, "{own:?} {exact:?}");
             let (frame, other) = (body.frame().await, bare.frame().await);
             let data = |frame: Frame<Bytes>| frame.into_data().unwrap();
@@ -246,9 +247,9 @@ async fn a_body_on_its_way_into_the_store_knows_as_much_as_without_it() {
     }
 }
 
-/// As hyper's server does, which has then sent what it promised.
+/// hyper's server stops there, because it has sent what it promised.
 #[tokio::test]
-async fn a_caller_that_stops_after_content_length_bytes_has_it_stored() {
+async fn body_is_stored_when_the_caller_stops_after_content_length_bytes() {
     let bodies: [fn() -> TestBody; 4] = [
         || full("abcdef"),
         || frames(["abc", "def"], None),
@@ -270,9 +271,10 @@ async fn a_caller_that_stops_after_content_length_bytes_has_it_stored() {
     }
 }
 
-/// hyper's client knows by the length that a body has ended, a moment before its connection says so.
+/// hyper's client knows by the length that a body has ended, a moment before the connection
+/// confirms it.
 #[tokio::test]
-async fn a_body_that_knows_its_end_is_stored_though_the_end_itself_is_late() {
+async fn body_that_knows_its_end_is_stored_before_the_end_arrives() {
     for chunks in [&["abcdef"][..], &["abc", "def"]] {
         let inner = Double::new(move |_, _| {
             let body = boxed(LateEnd(chunks.iter().copied().map(Bytes::from).collect()));
@@ -306,7 +308,7 @@ async fn nothing_comes_after_the_end_of_a_body() {
     }
 }
 
-/// Gives its chunks, then never its end, though it knows of it.
+/// A body that gives its chunks and knows that it has ended, but never returns its end.
 struct LateEnd(VecDeque<Bytes>);
 
 impl Body for LateEnd {
@@ -328,9 +330,9 @@ impl Body for LateEnd {
     }
 }
 
-/// An end that is nowhere to be seen is no end, whatever the length says: what comes may be an error.
+/// Before the end is seen, an error may still follow, even if the body has reached its length.
 #[tokio::test]
-async fn a_body_whose_end_was_not_seen_is_not_stored() {
+async fn body_whose_end_was_not_seen_is_not_stored() {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let stand = Stand::new(Double::new(move |_, _| {

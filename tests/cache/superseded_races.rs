@@ -1,4 +1,4 @@
-//! The latest answer wins while older responses are on their way into the store.
+//! The latest answer wins over older responses that are still being stored.
 
 use std::{pin::pin, sync::Mutex, time::Duration};
 
@@ -29,13 +29,14 @@ fn varies(response: Response<TestBody>) -> Response<TestBody> {
     line(response, "vary", "x-a")
 }
 
-fn anew() -> request::Builder {
+fn forced_refresh() -> request::Builder {
     get("/").extension(CacheOptions::new().force_refresh(true))
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_a_response_ends_an_older_one_on_its_way() {
-    let requests: [fn() -> request::Builder; 2] = [anew, || get("/").header("range", "bytes=0-1")];
+async fn a_403_keeps_an_older_response_in_flight_out_of_the_store() {
+    let requests: [fn() -> request::Builder; 2] =
+        [forced_refresh, || get("/").header("range", "bytes=0-1")];
     for first in [|response| response, varies] {
         for request in requests {
             let (sender, inner) = first_is_fed(first, |call| match call {
@@ -55,7 +56,7 @@ async fn an_answer_that_ends_a_response_ends_an_older_one_on_its_way() {
 }
 
 #[tokio::test]
-async fn an_answer_ends_an_older_response_that_was_stored_after_its_lookup() {
+async fn a_403_removes_an_older_response_that_was_stored_after_its_lookup() {
     for first in [|response| response, varies] {
         let gate = Gate::closed();
         let (sender, inner) = first_is_fed(first, |call| match call {
@@ -72,7 +73,7 @@ async fn an_answer_ends_an_older_response_that_was_stored_after_its_lookup() {
             }
         }));
         let older = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
-        let mut newer = pin!(stand.ask(anew()));
+        let mut newer = pin!(stand.ask(forced_refresh()));
         assert!(newer.as_mut().now_or_never().is_none());
         sender.send("old");
         drop(sender);
@@ -84,7 +85,7 @@ async fn an_answer_ends_an_older_response_that_was_stored_after_its_lookup() {
 }
 
 #[tokio::test]
-async fn an_answer_ends_a_response_that_an_older_304_has_freshened_meanwhile() {
+async fn a_403_removes_a_response_that_an_older_304_freshened_meanwhile() {
     let gates = [Gate::closed(), Gate::closed()];
     let behind = gates.clone();
     let inner = Double::new(|request, call| match call {
@@ -103,7 +104,7 @@ async fn an_answer_ends_a_response_that_an_older_304_has_freshened_meanwhile() {
     let refresh = get("/").extension(CacheOptions::new().refresh(true));
     let mut older = pin!(stand.ask(refresh));
     assert!(older.as_mut().now_or_never().is_none());
-    let mut newer = pin!(stand.ask(anew()));
+    let mut newer = pin!(stand.ask(forced_refresh()));
     assert!(newer.as_mut().now_or_never().is_none());
     gates[0].open(1);
     assert_eq!(soon(older).await.text(), "1");
@@ -113,11 +114,11 @@ async fn an_answer_ends_a_response_that_an_older_304_has_freshened_meanwhile() {
 }
 
 #[tokio::test]
-async fn an_older_response_that_does_not_vary_hides_no_newer_variant() {
+async fn older_response_that_does_not_vary_hides_no_newer_variant() {
     let (sender, inner) = first_is_fed(|response| response, |call| varies(ok(call.to_string())));
     let stand = Stand::new(inner);
     let older = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
-    assert_eq!(stand.ask(anew()).await.stored(), Stored::Yes);
+    assert_eq!(stand.ask(forced_refresh()).await.stored(), Stored::Yes);
     sender.send("old");
     drop(sender);
     assert_eq!(Reply::read_any(older).await.stored(), Stored::No(Refusal::Superseded));
@@ -125,11 +126,11 @@ async fn an_older_response_that_does_not_vary_hides_no_newer_variant() {
 }
 
 #[tokio::test]
-async fn an_older_variant_hides_no_newer_response_that_does_not_vary() {
+async fn older_variant_hides_no_newer_response_that_does_not_vary() {
     let (sender, inner) = first_is_fed(varies, |call| ok(call.to_string()));
     let stand = Stand::new(inner);
     let older = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
-    assert_eq!(stand.ask(anew()).await.stored(), Stored::Yes);
+    assert_eq!(stand.ask(forced_refresh()).await.stored(), Stored::Yes);
     sender.send("old");
     drop(sender);
     assert_eq!(Reply::read_any(older).await.stored(), Stored::No(Refusal::Superseded));
@@ -137,7 +138,7 @@ async fn an_older_variant_hides_no_newer_response_that_does_not_vary() {
 }
 
 #[tokio::test]
-async fn a_removal_by_request_meets_calls_whose_response_turns_out_not_to_vary() {
+async fn removal_by_request_includes_calls_whose_response_does_not_vary() {
     let gate = Gate::closed();
     let second = gate.clone();
     let inner = Double::new(|_, call| match call {
@@ -164,7 +165,7 @@ async fn a_removal_by_request_meets_calls_whose_response_turns_out_not_to_vary()
 }
 
 #[tokio::test]
-async fn an_answer_that_several_requests_share_ends_the_response() {
+async fn private_answer_to_a_coalesced_call_removes_the_stored_response() {
     let gate = Gate::closed();
     let second = gate.clone();
     let inner = Double::new(|_, call| match call {
@@ -187,7 +188,7 @@ async fn an_answer_that_several_requests_share_ends_the_response() {
     let mut burst = pin!(join_all((0..3).map(|_| stand.get("/"))));
     assert!(burst.as_mut().now_or_never().is_none());
     gate.open(1);
-    // A private response is the leader's alone. The followers ask for themselves.
+    // Only the leader receives a private response. The followers make their own calls.
     let texts: Vec<_> = soon(burst).await.iter().map(|reply| reply.text().to_owned()).collect();
     assert_eq!(texts[0], "private");
     assert!(texts.iter().all(|text| text != "old"), "{texts:?}");
@@ -195,7 +196,7 @@ async fn an_answer_that_several_requests_share_ends_the_response() {
 }
 
 #[tokio::test]
-async fn a_read_only_cache_ends_nothing() {
+async fn read_only_cache_removes_nothing() {
     for code in [301, 403, 404] {
         let stand = Stand::new(Double::new(move |_, call| match call {
             1 => ok("old"),
@@ -203,7 +204,7 @@ async fn a_read_only_cache_ends_nothing() {
         }));
         assert_eq!(stand.get("/").await.text(), "old");
         let reader = stand.clone_with(|layer| layer.read_only(true));
-        assert_eq!(reader.ask(anew()).await.status, code);
+        assert_eq!(reader.ask(forced_refresh()).await.status, code);
         assert_eq!(reader.ask(get("/").header("range", "bytes=9-")).await.status, 416);
         assert_eq!((reader.get("/").await.text(), reader.calls()), ("old", 2));
     }

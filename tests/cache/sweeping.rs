@@ -1,4 +1,5 @@
-//! Removing what has expired: by hand, with and without what is kept for stale use, and in the background.
+//! Removing expired entries: by hand, with and without those kept for stale use, and in the
+//! background.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ fn kept_after_expiry(layer: CacheLayer<Memory>) -> CacheLayer<Memory> {
 }
 
 #[tokio::test]
-async fn a_removal_of_what_has_expired_leaves_what_is_kept_for_stale_use() {
+async fn remove_expired_leaves_entries_that_are_kept_for_stale_use() {
     let stand = Stand::new(Double::counting()).with(kept_after_expiry);
     let entries = stand.layer.entries();
     for (path, fresh) in [("/old", false), ("/new", true)] {
@@ -33,7 +34,7 @@ async fn a_removal_of_what_has_expired_leaves_what_is_kept_for_stale_use() {
 }
 
 #[tokio::test]
-async fn what_can_be_revalidated_is_kept_until_it_is_removed_as_stale() {
+async fn entry_with_a_validator_is_removed_only_by_remove_all_expired() {
     let stand = Stand::new(Double::new(|request, _| tagged(&request, "\"a\"", "text")))
         .with(|layer| layer.expire_after(SECOND));
     stand.ask(get("/")).await;
@@ -44,7 +45,7 @@ async fn what_can_be_revalidated_is_kept_until_it_is_removed_as_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_removes_what_has_expired_and_ends_with_the_layer() {
+async fn sweep_removes_expired_entries_and_ends_with_the_layer() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.layer.entries().sweep_every(SECOND * 60).unwrap();
     let store = stand.layer.store().clone();
@@ -56,7 +57,7 @@ async fn a_sweep_removes_what_has_expired_and_ends_with_the_layer() {
     tokio::time::sleep(SECOND * 2).await;
     assert_eq!(count().await, 0);
 
-    // Nobody waits for a sweep.
+    // `idle` does not wait for a sweep.
     soon(stand.layer.idle()).await;
     // Another call replaces the interval.
     stand.layer.entries().sweep_every(SECOND).unwrap();
@@ -93,7 +94,7 @@ async fn a_sweep_removes_nothing_while_the_cache_is_off_or_read_only() {
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_fails_is_reported_and_tried_again() {
     let store = Faulty::new(Memory::default());
-    let (failed, told) = std::sync::mpsc::channel();
+    let (failed, failures) = std::sync::mpsc::channel();
     let stand = Stand::over(store.clone(), Double::counting()).with(|layer| {
         layer.expire_after(SECOND).add_event_hook(move |event| {
             if let Event::StoreFailed { operation, .. } = event {
@@ -106,10 +107,10 @@ async fn a_sweep_that_fails_is_reported_and_tried_again() {
     stand.clock.advance(SECOND * 5);
     store.fail(Op::RemoveExpired, ErrorKind::Unavailable);
     tokio::time::sleep(SECOND * 61).await;
-    assert_eq!((told.try_iter().count(), stand.len().await), (1, 1));
+    assert_eq!((failures.try_iter().count(), stand.len().await), (1, 1));
     store.heal();
     tokio::time::sleep(SECOND * 61).await;
-    assert_eq!((told.try_iter().count(), stand.len().await), (0, 0));
+    assert_eq!((failures.try_iter().count(), stand.len().await), (0, 0));
 }
 
 #[test]

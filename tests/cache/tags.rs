@@ -1,4 +1,4 @@
-//! Tags: where they are from, what cannot be kept with them, and removals by them while a call is under way.
+//! Tags: where they come from, which are refused, and removals by tag while a call is in flight.
 
 use std::{pin::pin, time::Duration};
 
@@ -37,10 +37,10 @@ async fn remove_tag<B: Store>(stand: &Stand<B>, tag: &str) -> u64 {
     soon(stand.layer.entries().remove_tag(tag)).await.unwrap()
 }
 
-// ===== Where they are from =====
+// ===== Sources =====
 
 #[tokio::test]
-async fn header_lines_of_each_name_are_tags_and_reach_the_caller() {
+async fn values_of_tag_headers_are_tags_and_reach_the_caller() {
     let inner = Double::new(|request, _| match request.uri().path() {
         "/a" => line(keyed(keyed(ok("a"), "page  user:1"), "user:2"), "cache-tag", "News, page"),
         _ => line(ok("b"), "x-tag", "page"),
@@ -61,7 +61,7 @@ async fn header_lines_of_each_name_are_tags_and_reach_the_caller() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_not_named_tags_nothing() {
+async fn header_that_is_not_set_as_a_tag_header_gives_no_tags() {
     let stand = Stand::new(Double::new(|_, _| keyed(ok("a"), "page")));
     stand.get("/").await;
     assert_eq!((tags(&stand).await, remove_tag(&stand, "page").await), (vec![vec![]], 0));
@@ -85,7 +85,7 @@ async fn a_closure_tags_by_the_heads_of_request_and_response() {
 }
 
 #[tokio::test]
-async fn all_sources_add_up_and_the_later_closure_counts() {
+async fn tags_of_all_sources_add_up_and_the_last_closure_counts() {
     let stand = Stand::new(Double::new(|_, _| keyed(ok("a"), "header both"))).with(|layer| {
         by_headers(
             layer.tag_with(|_, _| ["not this"]).tag_with(|_, _| Some("closure both".to_owned())),
@@ -99,7 +99,7 @@ async fn all_sources_add_up_and_the_later_closure_counts() {
 }
 
 #[tokio::test]
-async fn variants_have_tags_of_their_own() {
+async fn variants_have_their_own_tags() {
     let inner = Double::new(|request, _| {
         let of = request.headers()["x-a"].clone();
         keyed(line(ok("a"), "vary", "x-a"), of)
@@ -117,7 +117,7 @@ async fn variants_have_tags_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
+async fn inserted_response_is_tagged_like_any_other() {
     let stand = Stand::new(Double::counting())
         .with(|layer| by_headers(layer).tag_with(|_, _| Some("closure")));
     let request = get("/").extension(CacheOptions::new().add_tag("request")).body(()).unwrap();
@@ -127,13 +127,13 @@ async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
     let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
     let error = entries.insert(&request, keyed(ok("b"), many)).await.unwrap_err();
     assert!(error.to_string().contains("must not be stored (tags)"), "{error}");
-    assert!(entries.contains(&request).await.unwrap(), "what was there stays");
+    assert!(entries.contains(&request).await.unwrap(), "the stored response stays");
 }
 
-// ===== What cannot be kept =====
+// ===== Refused tags =====
 
 #[tokio::test]
-async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
+async fn response_with_too_many_or_invalid_tags_is_not_stored() {
     let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
     let long = "x".repeat(1_025);
     for line in [many.as_bytes(), long.as_bytes(), b"caf\xe9"] {
@@ -151,7 +151,7 @@ async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
+async fn response_to_a_request_with_too_many_tags_is_not_stored() {
     let stand = Stand::new(Double::counting());
     let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.add_tag(n.to_string()));
     let reply = stand.ask(with(options)).await;
@@ -161,7 +161,7 @@ async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
 
 // ===== Freshening =====
 
-/// Its first response has `first`, each 304 `then`.
+/// An origin whose first response has the tags `first`, and each 304 the tags `then`.
 fn freshening(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
     let then = then.into();
     Double::new(move |request, call| {
@@ -170,7 +170,7 @@ fn freshening(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
     })
 }
 
-async fn a_304_brings_its_tags<B: Store>(store: B) {
+async fn a_304_replaces_the_tags_of_headers<B: Store>(store: B) {
     let stand = Stand::over(store, freshening("old both", "new both"))
         .with(|layer| by_headers(layer).expire_after(SECOND));
     stand.ask(with(CacheOptions::new().add_tag("asked"))).await;
@@ -185,24 +185,24 @@ async fn a_304_brings_its_tags<B: Store>(store: B) {
 }
 
 #[tokio::test]
-async fn a_304_brings_its_tags_in_memory() {
-    a_304_brings_its_tags(Memory::default()).await;
+async fn a_304_replaces_the_tags_of_headers_in_memory() {
+    a_304_replaces_the_tags_of_headers(Memory::default()).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test]
-async fn a_304_brings_its_tags_into_a_redb_file() {
-    a_304_brings_its_tags(larder::store::Redb::temporary().unwrap()).await;
+async fn a_304_replaces_the_tags_of_headers_in_a_redb_file() {
+    a_304_replaces_the_tags_of_headers(larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
-async fn a_304_brings_its_tags_into_an_sqlite_file() {
-    a_304_brings_its_tags(larder::store::Sqlite::temporary().unwrap()).await;
+async fn a_304_replaces_the_tags_of_headers_in_an_sqlite_file() {
+    a_304_replaces_the_tags_of_headers(larder::store::Sqlite::temporary().unwrap()).await;
 }
 
 #[tokio::test]
-async fn a_304_without_tags_leaves_those_that_there_are_and_the_url_finds_it_still() {
+async fn a_304_without_tags_keeps_the_tags_and_the_url_of_the_entry() {
     let inner = Double::new(|request, call| {
         let response = tagged(&request, "\"a\"", "whole");
         if call == 1 { keyed(response, "old") } else { response }
@@ -237,9 +237,9 @@ async fn a_304_with_too_many_tags_freshens_nothing() {
     );
 }
 
-// ===== Removal by a tag while a call is under way =====
+// ===== Removal by a tag while a call is in flight =====
 
-/// How the response comes to the tag "news".
+/// Where the tag "news" comes from.
 #[derive(Clone, Copy, Debug)]
 enum From {
     Request,
@@ -254,7 +254,7 @@ impl From {
         let layer = layer.expire_after(SECOND);
         match self {
             Self::Request => layer,
-            // Of the response to the second call, and of what its 304 makes of the first.
+            // It tags the response to the second call, and the first one if a 304 freshens it.
             Self::Closure => layer.tag_with(|_, response| {
                 response.headers.get("x-call").filter(|call| *call == "2").map(|_| "news")
             }),
@@ -269,7 +269,7 @@ impl From {
         }
     }
 
-    /// The response to the call of this number, the second of which has the tag.
+    /// The response to the call of this number. That to the second call has the tag.
     fn line(self, response: Response<TestBody>, call: usize) -> Response<TestBody> {
         let response = line(response, "x-call", call.to_string());
         match self {
@@ -279,7 +279,8 @@ impl From {
     }
 }
 
-/// An origin whose response never changes, but by its tags; and the first of them stored, and expired.
+/// A cache whose stored response has expired. Only the tags of the origin's response ever change.
+/// Each further call waits at the gate.
 async fn expired<B: Store>(store: B, from: From) -> (Stand<B>, Gate) {
     let inner =
         Double::new(move |request, call| from.line(tagged(&request, "\"a\"", "whole"), call));
@@ -292,7 +293,7 @@ async fn expired<B: Store>(store: B, from: From) -> (Stand<B>, Gate) {
 }
 
 #[tokio::test]
-async fn a_response_is_not_stored_with_a_tag_that_was_removed_before_it_came() {
+async fn response_is_not_stored_with_a_tag_removed_before_it_arrived() {
     for from in ALL {
         let inner = Double::new(move |_, call| from.line(ok(call.to_string()), call + 1));
         let (inner, gate) = inner.gated();
@@ -309,7 +310,7 @@ async fn a_response_is_not_stored_with_a_tag_that_was_removed_before_it_came() {
 }
 
 #[tokio::test]
-async fn a_response_is_not_stored_with_a_tag_that_was_removed_while_its_body_came() {
+async fn response_is_not_stored_with_a_tag_removed_while_its_body_arrived() {
     for from in ALL {
         let (sender, body) = channel();
         let body = std::sync::Mutex::new(Some(body));
@@ -331,25 +332,25 @@ async fn a_response_is_not_stored_with_a_tag_that_was_removed_while_its_body_cam
 }
 
 #[tokio::test]
-async fn an_entry_is_not_freshened_with_a_tag_that_was_removed_before_the_304() {
+async fn entry_is_not_freshened_with_a_tag_removed_before_the_304() {
     for from in ALL {
         let (stand, gate) = expired(Memory::default(), from).await;
         let mut caller = Box::pin(stand.ask(from.ask(2)));
         assert!(caller.as_mut().now_or_never().is_none());
-        assert_eq!(remove_tag(&stand, "news").await, 0, "{from:?}: nothing has it yet");
+        assert_eq!(remove_tag(&stand, "news").await, 0, "{from:?}: no entry has it yet");
         gate.open(1);
         let reply = soon(caller).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
         assert_eq!(reply.stored(), Stored::No(Refusal::Removed), "{from:?}");
-        assert_eq!(tags(&stand).await, [[""; 0]], "{from:?}: what is stored is as it was");
+        assert_eq!(tags(&stand).await, [[""; 0]], "{from:?}: the entry has not changed");
         gate.open(1);
-        assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{from:?}: and expired");
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{from:?}: still expired");
     }
 }
 
-/// The store is at work on the new head: who removes does not wait for it, and takes the entry out.
+/// The store is writing the new head. The removal does not wait for that, and removes the entry.
 #[tokio::test]
-async fn a_removal_removes_an_entry_that_is_being_freshened() {
+async fn removal_removes_an_entry_that_is_being_freshened() {
     for from in ALL {
         let store = Gated::at_update(Memory::default());
         let (stand, gate) = expired(store.clone(), from).await;
@@ -358,7 +359,7 @@ async fn a_removal_removes_an_entry_that_is_being_freshened() {
         assert!(caller.as_mut().now_or_never().is_none(), "{from:?}: it waits for the store");
         assert_eq!(stand.calls(), 2);
         assert_eq!(remove_tag(&stand, "sport").await, 0);
-        assert_eq!(remove_tag(&stand, "news").await, 1, "{from:?}: it is about to have it");
+        assert_eq!(remove_tag(&stand, "news").await, 1, "{from:?}: it is about to have the tag");
         assert_eq!(stand.len().await, 0, "{from:?}");
         store.update(1);
         let reply = soon(caller).await;
@@ -368,9 +369,9 @@ async fn a_removal_removes_an_entry_that_is_being_freshened() {
     }
 }
 
-/// What cannot be removed keeps nothing else from it.
+/// An entry that cannot be removed does not prevent the removal of others.
 #[tokio::test]
-async fn a_removal_that_fails_for_the_entry_being_freshened_removes_the_others() {
+async fn removal_that_fails_for_a_freshened_entry_removes_the_others() {
     let faulty = Faulty::new(Memory::default());
     let store = Gated::at_update(faulty.clone());
     let (stand, gate) = expired(store.clone(), From::Header).await;
@@ -387,9 +388,9 @@ async fn a_removal_that_fails_for_the_entry_being_freshened_removes_the_others()
     assert_eq!(soon(caller).await.text(), "whole");
 }
 
-/// What the entry has become meanwhile is not the removal's to judge.
+/// The removal concerns only the version of the entry that was being freshened.
 #[tokio::test]
-async fn a_removal_keeps_what_replaced_the_entry_being_freshened() {
+async fn removal_keeps_a_response_that_replaced_the_freshened_entry() {
     let store = Gated::at_update(Memory::default());
     let (stand, gate) = expired(store.clone(), From::Header).await;
     gate.open(1);

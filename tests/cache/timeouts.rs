@@ -1,5 +1,5 @@
-//! Stores that hang, behind a [`Timeout`]: nobody waits longer than was said, and the store is used again when it is back.
-//! In virtual time, save where a real file is held locked.
+//! Stores that hang, behind a [`Timeout`]. No request waits longer than the limit, and the store is
+//! used again once it works. Time is virtual, except where a real file is locked.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ fn stand() -> (Faulty<Memory>, Stand<Timeout<Faulty<Memory>>>) {
 }
 
 #[test]
-fn no_time_at_all_is_refused() {
+fn zero_limit_is_refused() {
     let error = Timeout::new(Memory::default(), Duration::ZERO).unwrap_err();
     assert_eq!(error.setting(), "limit");
     assert!(error.to_string().contains("write a longer one"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_cannot_be_read_in_time_is_a_miss_and_is_spared_for_a_while() {
+async fn read_that_exceeds_the_limit_is_a_miss_and_pauses_the_store() {
     let (store, stand) = stand();
     assert_eq!(stand.get("/").await.text(), "1");
     store.hang(Op::Get);
@@ -40,14 +40,14 @@ async fn a_store_that_cannot_be_read_in_time_is_a_miss_and_is_spared_for_a_while
     assert_eq!(reply.stored(), Stored::No(Refusal::StoreFailed(ErrorKind::Unavailable)));
     assert_eq!(begun.elapsed().as_secs(), 2, "the limit, once");
 
-    // Others need not wait for it, nor does it hear of them.
+    // Later requests neither wait for the store nor reach it.
     let operations = store.operations();
     for _ in 0..100 {
         assert_eq!(stand.get("/").await.outcome(), HANGS);
     }
     assert_eq!((begun.elapsed().as_secs(), store.operations()), (2, operations));
 
-    // It is back, and is asked again.
+    // The store works again, and is used again.
     store.heal();
     sleep(LIMIT).await;
     let reply = stand.get("/").await;
@@ -56,11 +56,11 @@ async fn a_store_that_cannot_be_read_in_time_is_a_miss_and_is_spared_for_a_while
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_comes_whole_though_the_store_takes_none_of_it() {
+async fn response_is_complete_when_the_store_takes_none_of_it() {
     for op in [Op::Put, Op::Write, Op::Finish] {
         let store = Faulty::new(Memory::default());
         let limited = Timeout::new(store.clone(), LIMIT).unwrap();
-        // More than waits for the store in any case.
+        // The body is larger than the queue for the store.
         let stand = Stand::over(limited, Double::new(|_, _| ok("chunk".repeat(200_000))));
         store.hang(op);
         let begun = Instant::now();
@@ -76,21 +76,21 @@ async fn a_response_comes_whole_though_the_store_takes_none_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stored_body_that_hangs_ends_in_an_error_that_says_so() {
+async fn stored_body_that_hangs_ends_in_an_error_with_the_limit() {
     let (store, stand) = stand();
     stand.get("/").await;
     store.hang(Op::Body);
     let begun = Instant::now();
     let reply = stand.get("/").await;
-    let error = reply.error.expect("an error, and no short body").to_string();
+    let error = reply.error.expect("an error, not a short body").to_string();
     assert!(error.contains("took longer than 2s") && error.contains("key "), "{error}");
-    assert!(reply.body.is_empty(), "half of one byte is none");
+    assert!(reply.body.is_empty(), "half of one byte is no byte");
     assert_eq!(begun.elapsed().as_secs(), 2);
 }
 
-/// A store that works while it is polled cannot have been late as long as nobody read.
+/// A store that works only while it is polled is not late while its body is not read.
 #[tokio::test(start_paused = true)]
-async fn a_reader_who_takes_a_long_time_is_not_the_stores_fault() {
+async fn slow_reader_does_not_count_as_a_slow_store() {
     let faulty = Faulty::new(Memory::default());
     let store = Timeout::new(faulty.clone(), LIMIT).unwrap();
     let stand = Stand::over(store, Double::new(|_, _| ok("0123456789")));
@@ -100,7 +100,7 @@ async fn a_reader_who_takes_a_long_time_is_not_the_stores_fault() {
     let mut body = std::pin::pin!(response.into_body());
     let mut read = Vec::new();
     loop {
-        // One look at it, and then nothing for a long time.
+        // The body is polled once, and then not for a long time.
         let look = futures_util::poll!(http_body_util::BodyExt::frame(&mut body));
         sleep(LIMIT * 10).await;
         match look {
@@ -113,7 +113,7 @@ async fn a_reader_who_takes_a_long_time_is_not_the_stores_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removals_are_tried_though_the_store_is_spared() {
+async fn removals_are_tried_while_the_store_is_paused() {
     let (store, stand) = stand();
     stand.get("/").await;
     store.hang(Op::Get);
@@ -121,7 +121,7 @@ async fn removals_are_tried_though_the_store_is_spared() {
     let operations = store.operations();
     assert_eq!(stand.layer.entries().remove(&url("/")).await.unwrap(), 1);
     assert!(store.operations() > operations);
-    // The key of a GET and that of a HEAD, and what has the URL as its tag: three steps.
+    // There are three steps: the key of a GET, that of a HEAD, and the entries tagged by the URL.
     for (op, limits) in [(Op::Remove, 2), (Op::RemoveTagged, 1)] {
         store.hang(op);
         let begun = Instant::now();
@@ -133,7 +133,7 @@ async fn removals_are_tried_though_the_store_is_spared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_requests_wait_for_a_store_that_hangs_together() {
+async fn many_requests_wait_together_for_a_store_that_hangs() {
     let (store, stand) = stand();
     store.hang(Op::Get);
     let begun = Instant::now();
@@ -143,9 +143,9 @@ async fn many_requests_wait_for_a_store_that_hangs_together() {
     assert_eq!(begun.elapsed().as_secs(), 2);
 }
 
-/// The inner service's body is not the store's: what it takes is not bounded here.
+/// The limit is for the store. It does not bound the body of the inner service.
 #[tokio::test(start_paused = true)]
-async fn an_origin_that_is_slow_is_waited_for() {
+async fn slow_origin_is_not_limited() {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let inner = Double::new(move |_, _| {
@@ -164,9 +164,9 @@ async fn an_origin_that_is_slow_is_waited_for() {
     assert!(stand.get("/").await.is_from_store());
 }
 
-/// Without a runtime there is no timer, and what is there at once needs none.
+/// Without a runtime there is no timer, so the limit does not apply.
 #[test]
-fn outside_of_a_runtime_it_waits_as_long_as_it_takes() {
+fn without_a_runtime_the_limit_does_not_apply() {
     let (store, stand) = stand();
     store.wait(3);
     spin(async {
@@ -176,7 +176,7 @@ fn outside_of_a_runtime_it_waits_as_long_as_it_takes() {
     });
 }
 
-/// Polls it until it is done.
+/// Polls the future until it is ready.
 fn spin<T>(future: impl Future<Output = T>) -> T {
     let waker = std::task::Waker::noop();
     let mut context = std::task::Context::from_waker(waker);
@@ -188,10 +188,11 @@ fn spin<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A real file that another process would hold locked: whoever writes waits for it, for minutes if it is told to.
+/// Another connection locks a real file, as another process would. Writes wait for it as long as
+/// `busy_timeout` says, which may be minutes.
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_holds_locked_delays_nothing_beyond_the_limit() {
+async fn locked_file_delays_no_request_beyond_the_limit() {
     use larder::store::Sqlite;
 
     let directory = tempfile::tempdir().unwrap();
@@ -209,7 +210,7 @@ async fn a_file_that_another_holds_locked_delays_nothing_beyond_the_limit() {
     assert_eq!(reply.stored(), Stored::No(Refusal::StoreFailed(ErrorKind::Unavailable)));
     other.execute_batch("rollback").unwrap();
 
-    // What was under way when the limit passed is done by now, or is done soon.
+    // The operations that exceeded the limit are done by now, or will be soon.
     loop {
         let reply = stand.get("/after").await;
         assert!(reply.error.is_none());

@@ -19,7 +19,7 @@ fn first_cells(heading: &str) -> Vec<&'static str> {
     rows.map(|row| row.split('`').next().unwrap()).collect()
 }
 
-/// The error of every setting that can be wrong, each way once.
+/// The errors of all settings that can be invalid, one for each way.
 fn config_errors() -> Vec<ConfigError> {
     let layer = || CacheLayer::private(Memory::default());
     let hour = Duration::from_secs(3600);
@@ -55,7 +55,7 @@ fn config_errors() -> Vec<ConfigError> {
     errors.push(layer().statuses([99]).err());
     errors.push(layer().expire_statuses([(1000, hour)]).err());
     errors.push(layer().error_statuses([0]).err());
-    // Outside of a runtime.
+    // There is no runtime here.
     errors.push(layer().entries().sweep_every(hour).err());
     errors.push(layer().entries().sweep_every(Duration::ZERO).err());
     errors.push(layer().error_statuses([] as [StatusCode; 0]).err());

@@ -1,4 +1,4 @@
-//! Responses that are not stored are nobody's to share: their callers go side by side.
+//! Responses that are not stored are not shared. Their requests make their calls in parallel.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::support::{Double, Stand, TestBody, get, line, not_modified, ok, statu
 
 const SLOW: Duration = Duration::from_millis(300);
 
-/// How long five callers at once take, in tenths of a second.
+/// How long five requests at once take, in tenths of a second.
 async fn five_at_once(stand: &Stand) -> u128 {
     let begin = Instant::now();
     let replies = join_all((0..5).map(|_| stand.get("/"))).await;
-    assert!(replies.iter().all(|reply| !reply.cache.is_coalesced()), "each has one of its own");
+    assert!(replies.iter().all(|reply| !reply.cache.is_coalesced()), "each makes its own call");
     (begin.elapsed().as_millis() + 5) / 100
 }
 
 #[tokio::test(start_paused = true)]
-async fn responses_that_are_not_stored_are_fetched_side_by_side() {
+async fn responses_that_are_not_stored_are_fetched_in_parallel() {
     type Case = (fn() -> Double, fn(Stand) -> Stand);
     let cases: [Case; 4] = [
         (|| Double::new(|_, _| not_found()), |stand| stand),
@@ -30,10 +30,10 @@ async fn responses_that_are_not_stored_are_fetched_side_by_side() {
     ];
     for (case, (inner, set)) in cases.into_iter().enumerate() {
         let stand = set(Stand::new(inner().taking(SLOW)));
-        // The others wait until the first response says that it is not for them.
+        // The followers wait until the first response turns out not to be shared.
         assert_eq!(five_at_once(&stand).await, 6, "case {case}");
         assert_eq!(stand.calls(), 5, "case {case}");
-        // From then on, that is known.
+        // From then on, the key is known as hit-for-miss.
         for _ in 0..3 {
             assert_eq!(five_at_once(&stand).await, 3, "case {case}");
         }
@@ -41,9 +41,9 @@ async fn responses_that_are_not_stored_are_fetched_side_by_side() {
     }
 }
 
-/// Requests of which it is known beforehand that nothing of theirs is stored do not even wait once.
+/// A request does not wait at all if it is known beforehand that its response is not stored.
 #[tokio::test(start_paused = true)]
-async fn requests_that_keep_nothing_go_side_by_side_from_the_first_on() {
+async fn requests_that_store_nothing_are_parallel_from_the_start() {
     let stand = Stand::new(Double::counting().taking(SLOW));
     let begin = Instant::now();
     let no_store = || with(CacheOptions::new().no_store(true));
@@ -54,9 +54,9 @@ async fn requests_that_keep_nothing_go_side_by_side_from_the_first_on() {
     assert_eq!(stand.calls(), 5);
 }
 
-/// An accident is not remembered: the next callers share again.
+/// A failure does not make the key hit-for-miss. The next requests share a call again.
 #[tokio::test(start_paused = true)]
-async fn a_failing_status_is_not_held_against_the_key() {
+async fn failing_status_does_not_make_the_key_hit_for_miss() {
     let inner = Double::new(|_, call| {
         let mut response = ok(call.to_string());
         if call <= 5 {
@@ -71,9 +71,8 @@ async fn a_failing_status_is_not_held_against_the_key() {
     assert_eq!(stand.calls(), 6);
 }
 
-/// A key whose responses can be stored again is shared again.
 #[tokio::test(start_paused = true)]
-async fn a_key_that_can_be_stored_again_is_shared_again() {
+async fn key_whose_responses_can_be_stored_again_is_shared_again() {
     let stand = Stand::new(Double::new(|_, call| if call <= 5 { not_found() } else { ok("x") }));
     let stand = Stand { inner: stand.inner.clone().taking(SLOW), ..stand };
     assert_eq!(five_at_once(&stand).await, 6);
@@ -89,9 +88,10 @@ pub(crate) fn not_found() -> Response<TestBody> {
     response
 }
 
-/// A failure once does not keep a URL out of the cache for as long as its clients have copies of their own.
+/// After one failure, the URL is stored again even if its clients send the validators of their own
+/// copies.
 #[tokio::test]
-async fn clients_with_copies_of_their_own_do_not_keep_a_key_from_being_stored() {
+async fn requests_with_validators_do_not_prevent_storing_after_a_failure() {
     let stand = Stand::new(Double::new(|request, call| match call {
         1 => status(404),
         _ if request.headers().contains_key("if-none-match") => not_modified(),
@@ -103,5 +103,5 @@ async fn clients_with_copies_of_their_own_do_not_keep_a_key_from_being_stored() 
         assert_eq!(reply.status, 304);
     }
     assert!(stand.get("/").await.is_from_store());
-    assert_eq!(stand.calls(), 3, "the copy's condition was sent on once, then the whole fetched");
+    assert_eq!(stand.calls(), 3, "the condition is sent on once, and then the response is fetched");
 }

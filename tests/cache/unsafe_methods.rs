@@ -1,4 +1,4 @@
-//! What a successful unsafe method removes (RFC 9111 §4.4).
+//! Invalidation by successful unsafe methods (RFC 9111 §4.4).
 
 use http::{Method, Request, StatusCode};
 use larder::{
@@ -9,7 +9,7 @@ use larder::{
 
 use crate::support::{Double, Faulty, Op, Stand, channel, empty, get, head, line, ok, url};
 
-/// Answers unsafe methods with the status in the header `x-status`, and all else with a variant.
+/// An origin whose responses vary, and have the status in the request header `x-status`, if any.
 fn origin() -> Double {
     Double::new(|request, call| {
         let mut response = line(ok(call.to_string()), "vary", "accept-language");
@@ -20,7 +20,8 @@ fn origin() -> Double {
     })
 }
 
-/// Two variants, a HEAD, a user of one's own, another query and another path.
+/// Stores two variants, the response to a HEAD, that of a user, of another query and of another
+/// path.
 async fn fill(stand: &Stand) {
     for request in [
         get("/").header("accept-language", "de"),
@@ -34,7 +35,7 @@ async fn fill(stand: &Stand) {
     }
 }
 
-/// How many of the four responses for `/` are still there; the others have to be.
+/// Counts how many of the four responses for `/` are still stored. Asserts that the others are.
 async fn left(stand: &Stand) -> usize {
     let only = || CacheOptions::new().only_if_cached(true);
     let mut left = 0;
@@ -68,7 +69,7 @@ async fn a_success_removes_every_response_of_the_url_and_a_failure_none() {
         ("POST", 404, 4),
         ("DELETE", 500, 4),
         ("PUT", 503, 4),
-        // Safe methods, whatever they answer.
+        // Safe methods remove nothing.
         ("OPTIONS", 200, 4),
         ("TRACE", 200, 4),
         ("PROPFIND", 207, 4),
@@ -84,7 +85,7 @@ async fn a_success_removes_every_response_of_the_url_and_a_failure_none() {
 }
 
 #[tokio::test]
-async fn an_entry_under_a_key_of_ones_own_goes_with_its_url() {
+async fn entry_under_a_custom_key_is_removed_with_its_url() {
     let stand = Stand::new(Double::counting());
     let own = || get("/").extension(CacheOptions::new().key(Key::digest("mine")));
     stand.ask(own()).await;
@@ -106,7 +107,7 @@ async fn the_spelling_of_the_url_does_not_matter() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_past_the_cache_for_another_reason_removes_as_well() {
+async fn request_that_bypasses_for_another_reason_removes_as_well() {
     for request in [
         Request::put(url("/")).header("if-match", "\"1\""),
         Request::put(url("/")).header("range", "bytes=0-1"),
@@ -122,7 +123,7 @@ async fn a_request_that_is_past_the_cache_for_another_reason_removes_as_well() {
 
 /// In a shared cache every unsafe request of a signed-in user carries credentials.
 #[tokio::test]
-async fn a_request_with_credentials_removes_from_a_shared_cache() {
+async fn request_with_credentials_removes_from_a_shared_cache() {
     let stand = Stand::shared(Double::counting())
         .with(|layer| layer.expire_after(std::time::Duration::from_secs(1)));
     stand.get("/").await;
@@ -132,7 +133,7 @@ async fn a_request_with_credentials_removes_from_a_shared_cache() {
 }
 
 #[tokio::test]
-async fn it_is_done_when_the_response_has_come_and_before_the_caller_has_it() {
+async fn removal_is_done_before_the_caller_receives_the_response() {
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let stand = Stand::new(Double::new(move |request, _| match *request.method() {
@@ -146,7 +147,7 @@ async fn it_is_done_when_the_response_has_come_and_before_the_caller_has_it() {
 }
 
 #[tokio::test]
-async fn the_setting_turns_it_off() {
+async fn invalidate_on_unsafe_can_be_turned_off() {
     let stand = Stand::new(origin()).with(|layer| layer.invalidate_on_unsafe(false));
     fill(&stand).await;
     stand.ask(Request::post(url("/"))).await;
@@ -154,9 +155,10 @@ async fn the_setting_turns_it_off() {
     assert_eq!(stand.layer.stats().invalidated, 0);
 }
 
-/// http-cache-tower-server answered a POST with another POST's response, and swallowed the second DELETE.
+/// http-cache-tower-server answered a POST with another POST's response, and did not forward the
+/// second DELETE.
 #[tokio::test]
-async fn a_post_that_is_cached_is_a_query_and_removes_nothing() {
+async fn post_that_is_cached_removes_nothing() {
     let stand = Stand::new(Double::counting())
         .with(|layer| layer.methods([Method::GET, Method::POST]).unwrap().max_request_body(4));
     stand.get("/").await;
@@ -164,7 +166,7 @@ async fn a_post_that_is_cached_is_a_query_and_removes_nothing() {
     assert_eq!(stand.send(post(), "one").await.text(), "2");
     assert_eq!(stand.send(post(), "two").await.text(), "3");
     assert_eq!(stand.send(post(), "one").await.text(), "2");
-    // Neither where its body is too large to be a key.
+    // A POST whose body is too large for the key removes nothing either.
     let reply = stand.send(post(), "large").await;
     assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::RequestBodyTooLarge));
     assert_eq!(stand.len().await, 3);
@@ -175,7 +177,7 @@ async fn a_post_that_is_cached_is_a_query_and_removes_nothing() {
 }
 
 #[tokio::test]
-async fn a_removal_that_fails_is_counted_and_the_response_comes_through() {
+async fn failed_removal_is_counted_and_the_response_is_passed_on() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::counting());
     stand.get("/").await;

@@ -1,5 +1,5 @@
-//! Variants that are stored at the same time: the first one that arrives takes the primary key, and leads to the others
-//! whatever the order in which their bodies end.
+//! Variants that are stored at the same time. The first one that arrives becomes the resident, and
+//! leads to the others in whatever order their bodies end.
 
 use std::{
     collections::VecDeque,
@@ -33,7 +33,7 @@ fn fed(bodies: usize) -> (Vec<Sender>, Double) {
     (senders, inner)
 }
 
-/// The response to a request that joins no call, with its body on the way.
+/// Sends a request that joins no call. Returns its response, whose body is still to come.
 async fn begin<B: Store>(stand: &Stand<B>, language: &str) -> Response<ResponseBody<TestBody>> {
     let request = lang(language).extension(CacheOptions::new().coalesce(false));
     stand.call(request.body(empty()).unwrap()).await.unwrap()
@@ -52,7 +52,7 @@ async fn end(
 }
 
 #[tokio::test]
-async fn two_first_variants_are_both_found_whichever_is_stored_first() {
+async fn two_first_variants_are_found_whichever_is_stored_first() {
     for de_is_first in [true, false] {
         let (mut senders, inner) = fed(2);
         let stand = Stand::new(inner);
@@ -73,9 +73,9 @@ async fn two_first_variants_are_both_found_whichever_is_stored_first() {
     }
 }
 
-/// Nobody could find the second variant, so it is not stored.
+/// No lookup could find the second variant, so it is not stored.
 #[tokio::test]
-async fn a_variant_is_not_stored_beside_a_first_one_that_failed() {
+async fn variant_is_not_stored_beside_a_resident_that_failed() {
     let (mut senders, inner) = fed(3);
     let stand = Stand::new(inner);
     let (de, en) = (begin(&stand, "de").await, begin(&stand, "en").await);
@@ -90,9 +90,9 @@ async fn a_variant_is_not_stored_beside_a_first_one_that_failed() {
     assert_eq!(stand.ask(lang("en")).await.text(), "again");
 }
 
-/// A response that expired long ago holds no place: the first of several new ones takes it.
+/// An expired response does not remain the resident. The first of several new ones replaces it.
 #[tokio::test]
-async fn variants_that_replace_an_expired_one_at_once_are_all_found() {
+async fn variants_that_replace_an_expired_resident_at_once_are_all_found() {
     let (mut senders, inner) = fed(4);
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     let old = begin(&stand, "old").await;
@@ -111,10 +111,11 @@ async fn variants_that_replace_an_expired_one_at_once_are_all_found() {
     }
 }
 
-// ===== A variant that comes while the first one is fetched again =====
+// ===== A variant that arrives while the resident is fetched again =====
 
-/// A request for the first variant, whose call waits, while another variant is stored for the first time.
-async fn meanwhile(is_new: bool) {
+/// Stores another variant for the first time while a call for the resident waits. The call is
+/// answered with a new response or with a 304.
+async fn store_a_variant_while_the_resident_is_fetched(is_new: bool) {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(move |request, call| {
@@ -151,20 +152,21 @@ async fn meanwhile(is_new: bool) {
 }
 
 #[tokio::test]
-async fn a_new_variant_does_not_defeat_the_revalidation_of_the_first() {
-    meanwhile(false).await;
+async fn new_variant_does_not_prevent_the_revalidation_of_the_resident() {
+    store_a_variant_while_the_resident_is_fetched(false).await;
 }
 
 #[tokio::test]
-async fn a_first_variant_that_is_replaced_leads_to_a_variant_that_came_meanwhile() {
-    meanwhile(true).await;
+async fn replaced_resident_leads_to_a_variant_that_was_stored_meanwhile() {
+    store_a_variant_while_the_resident_is_fetched(true).await;
 }
 
-// ===== What an answer ends =====
+// ===== Responses that must not come back =====
 
-/// An older response that does not vary answers the same request, although it was fetched for another variant.
+/// The older response does not vary, so it would answer the same request, although it was fetched
+/// for another variant.
 #[tokio::test]
-async fn an_answer_for_one_variant_ends_an_older_response_in_flight_that_varies_no_more() {
+async fn no_store_answer_keeps_out_an_older_response_that_no_longer_varies() {
     let gate = Gate::closed();
     let waits = gate.clone();
     let inner = Double::new(|_, call| match call {
@@ -194,10 +196,10 @@ async fn an_answer_for_one_variant_ends_an_older_response_in_flight_that_varies_
     assert_eq!(stand.ask(lang("en")).await.text(), "new");
 }
 
-/// The first variant is fetched again while a response that does not vary replaces it, or while it is evicted. What was
-/// beside it must not come back.
+/// The resident is fetched again while a response that does not vary replaces it, or while it is
+/// evicted. The variants that were stored beside it must not come back.
 #[tokio::test]
-async fn a_first_variant_that_was_lost_meanwhile_leads_to_no_older_variant() {
+async fn resident_that_was_lost_meanwhile_leads_to_no_older_variant() {
     for is_evicted in [true, false] {
         let gate = Gate::closed();
         let waits = gate.clone();
@@ -218,25 +220,25 @@ async fn a_first_variant_that_was_lost_meanwhile_leads_to_no_older_variant() {
         let key = stand.ask(lang("de")).await.cache.key().unwrap();
         stand.ask(lang("en")).await;
         let force = || CacheOptions::new().force_refresh(true);
-        let mut newest = Box::pin(stand.ask(lang("de").extension(force())));
-        assert!(newest.as_mut().now_or_never().is_none(), "its call waits");
+        let mut refetched = Box::pin(stand.ask(lang("de").extension(force())));
+        assert!(refetched.as_mut().now_or_never().is_none(), "its call waits");
         if is_evicted {
             assert!(stand.layer.store().remove(&key).await.unwrap());
         } else {
-            // It was requested later, and is not the one that is stored in the end.
+            // This response was requested later, and does not vary.
             assert_eq!(stand.ask(lang("en").extension(force())).await.text(), "en4");
         }
         gate.open(1);
-        let newest = soon(newest).await;
-        assert_eq!(newest.text(), "de3");
+        let refetched = soon(refetched).await;
+        assert_eq!(refetched.text(), "de3");
         let en = stand.ask(lang("en")).await;
         assert_ne!(en.text(), "en2", "evicted: {is_evicted}");
     }
 }
 
-/// Both are looked up under the same key of a HEAD, where nothing is stored.
+/// Both requests are looked up under the same key of a HEAD, where nothing is stored.
 #[tokio::test]
-async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
+async fn head_joins_no_call_that_freshens_another_variant_of_the_get() {
     let (inner, gate) = Double::new(|request, _| {
         let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
         let tag = format!("\"{language}\"");
@@ -257,7 +259,7 @@ async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
     };
     let (mut de, mut en) = (Box::pin(stand.ask(head("de"))), Box::pin(stand.ask(head("en"))));
     assert!(de.as_mut().now_or_never().is_none() && en.as_mut().now_or_never().is_none());
-    assert_eq!(stand.calls(), 4, "each of them asks");
+    assert_eq!(stand.calls(), 4, "each makes its own call");
     gate.open(2);
     for (reply, language) in [(soon(de).await, "de"), (soon(en).await, "en")] {
         assert_eq!(reply.outcome(), Outcome::Revalidated, "{language}");
@@ -265,9 +267,9 @@ async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
     }
 }
 
-/// The variant lies beside a first one that is not stored yet, so nothing in the store leads to it.
+/// The resident is not stored yet, so nothing in the store leads to the variant beside it.
 #[tokio::test]
-async fn a_head_that_began_earlier_ends_a_variant_beside_a_first_one_in_flight() {
+async fn head_removes_a_variant_with_another_etag_beside_a_resident_in_flight() {
     for (tag, expected) in [("\"old\"", Outcome::Hit), ("\"new\"", Outcome::Miss(Miss::Variant))] {
         let gate = Gate::closed();
         let waits = gate.clone();

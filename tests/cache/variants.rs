@@ -1,5 +1,5 @@
-//! Variants and revalidation: a variant is asked about by its own validators, and a 304 freshens the
-//! response that was asked about and no other.
+//! Revalidation of variants. The cache sends the variant's own validators, and a 304 freshens that
+//! variant and no other.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::support::{Double, Stand, get, lang, line, not_modified, ok};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Whether the request names the tag.
+/// Whether `If-None-Match` names the ETag.
 fn has<B>(request: &Request<B>, tag: &str) -> bool {
     let named = request.headers().get("if-none-match").map(|it| it.to_str().unwrap());
     named.is_some_and(|named| named.split(", ").any(|it| it == tag))
 }
 
-/// An origin with one response and one strong tag for all languages.
+/// An origin with one response and one strong ETag for all languages.
 fn origin() -> Double {
     Double::new(|request, call| {
         let response = if has(&request, "\"a\"") { not_modified() } else { ok("same") };
@@ -36,12 +36,12 @@ fn conditions(stand: &Stand<impl Store>) -> Vec<Option<String>> {
     seen.iter().map(|seen| seen.conditions().0.map(str::to_owned)).collect()
 }
 
-async fn each_variant_is_asked_about_by_itself<B: Store>(stand: Stand<B>) {
+async fn each_variant_is_revalidated_by_itself<B: Store>(stand: Stand<B>) {
     for language in ["de", "en"] {
         let reply = stand.ask(lang(language)).await;
         assert_eq!((reply.text(), reply.stored()), ("same", Stored::Yes));
     }
-    assert_eq!(conditions(&stand), [None, None], "the tags of other variants are not sent");
+    assert_eq!(conditions(&stand), [None, None], "the ETags of other variants are not sent");
     stand.clock.advance(SECOND * 10);
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Revalidated);
     assert_eq!(conditions(&stand), [Some("\"a\"".to_owned())]);
@@ -55,24 +55,24 @@ async fn each_variant_is_asked_about_by_itself<B: Store>(stand: Stand<B>) {
 }
 
 #[tokio::test]
-async fn a_304_freshens_only_the_variant_that_was_asked_about() {
-    each_variant_is_asked_about_by_itself(Stand::new(origin()).with(fixed)).await;
-    each_variant_is_asked_about_by_itself(Stand::shared(origin()).with(fixed)).await;
-    each_variant_is_asked_about_by_itself(Stand::new(origin()).with(CacheLayer::http_rules)).await;
+async fn a_304_freshens_only_the_variant_that_was_revalidated() {
+    each_variant_is_revalidated_by_itself(Stand::new(origin()).with(fixed)).await;
+    each_variant_is_revalidated_by_itself(Stand::shared(origin()).with(fixed)).await;
+    each_variant_is_revalidated_by_itself(Stand::new(origin()).with(CacheLayer::http_rules)).await;
     let shared = Stand::shared(origin()).with(CacheLayer::http_rules);
-    each_variant_is_asked_about_by_itself(shared).await;
+    each_variant_is_revalidated_by_itself(shared).await;
 }
 
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_304_freshens_only_the_variant_on_disk_that_was_asked_about() {
+async fn a_304_freshens_only_the_variant_on_disk_that_was_revalidated() {
     let store = larder::store::Redb::temporary().unwrap();
     let stand = Stand::over(store, origin()).with(CacheLayer::http_rules);
-    each_variant_is_asked_about_by_itself(stand).await;
+    each_variant_is_revalidated_by_itself(stand).await;
 }
 
 #[tokio::test]
-async fn the_callers_own_conditions_are_answered_from_a_new_variant() {
+async fn callers_conditions_are_answered_from_a_new_variant() {
     let stand = Stand::new(origin());
     stand.ask(lang("de")).await;
     for (n, (own, expected)) in [("\"a\"", 304), ("\"mine\"", 200)].into_iter().enumerate() {
@@ -83,15 +83,15 @@ async fn the_callers_own_conditions_are_answered_from_a_new_variant() {
         assert_eq!(reply.text(), if expected == 304 { "" } else { "same" });
     }
     assert_eq!(conditions(&stand), [None, None, None]);
-    // A response that is not to be stored is asked for as the caller asked.
+    // A request that may not store is forwarded with the caller's own condition.
     let own = lang("fr").extension(CacheOptions::new().no_store(true));
     assert_eq!(stand.ask(own.header("if-none-match", "\"x\"")).await.text(), "same");
     assert_eq!(conditions(&stand), [Some("\"x\"".to_owned())]);
 }
 
-/// Some origins have one strong tag for all forms of a resource, or for all users of a page.
+/// Some origins have one strong ETag for all forms of a resource, or for all users of a page.
 #[tokio::test]
-async fn one_tag_for_all_variants_hands_none_of_them_out_for_another() {
+async fn variants_with_the_same_etag_are_not_confused() {
     for name in
         ["accept", "accept-encoding", "accept-language", "authorization", "cookie", "origin"]
     {
@@ -114,10 +114,10 @@ async fn one_tag_for_all_variants_hands_none_of_them_out_for_another() {
     }
 }
 
-// ===== The variant that leads to the others =====
+// ===== The resident, which leads to the other variants =====
 
 #[tokio::test]
-async fn variants_that_are_stored_at_once_are_both_found() {
+async fn variants_that_are_stored_at_the_same_time_are_both_found() {
     let (inner, gate) = origin().gated();
     let stand = Stand::new(inner);
     gate.open(1);
@@ -134,12 +134,12 @@ async fn variants_that_are_stored_at_once_are_both_found() {
 }
 
 #[tokio::test]
-async fn a_resident_is_kept_as_long_as_a_variant_that_is_freshened() {
+async fn resident_is_kept_as_long_as_a_variant_that_is_freshened() {
     let stand = Stand::new(origin()).with(fixed);
     for language in ["de", "en"] {
         stand.ask(lang(language)).await;
     }
-    // Longer, in all, than the resident was first to be kept.
+    // In total, this is longer than the resident was to be kept at first.
     for _ in 0..3 {
         stand.clock.advance(SECOND * 3000);
         assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
@@ -150,7 +150,7 @@ async fn a_resident_is_kept_as_long_as_a_variant_that_is_freshened() {
 }
 
 #[tokio::test]
-async fn a_resident_is_written_once_for_any_number_of_variants() {
+async fn resident_is_written_once_for_any_number_of_variants() {
     let stand = Stand::new(origin());
     let key = stand.ask(lang("de")).await.cache.key().unwrap();
     let version = async || stand.layer.store().get(&key).await.unwrap().unwrap().version;

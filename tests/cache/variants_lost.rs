@@ -1,6 +1,6 @@
-//! Variants that no lookup finds for a while: beside a first variant that says that there are no others, that is on its
-//! way, or that was lost. What an answer has ended, or a user has removed, does not come back with it. What is reported as
-//! stored is found.
+//! Variants that no lookup finds for a while, because the resident says that there are no others,
+//! is in flight, or was lost. A variant that an answer or a user has removed does not come back
+//! with the resident. A variant that is reported as stored is found.
 
 use std::{
     sync::{Arc, Mutex},
@@ -34,7 +34,7 @@ fn varied(response: Response<TestBody>) -> Response<TestBody> {
     line(response, "vary", "accept-language")
 }
 
-/// The response to a call, which says the language and the number of the call.
+/// A response whose text is the language and the number of the call.
 fn numbered(request: &Request<Bytes>, call: usize) -> Response<TestBody> {
     varied(ok(format!("{}{call}", language(request))))
 }
@@ -43,7 +43,7 @@ fn aged(response: Response<TestBody>, max_age: u32) -> Response<TestBody> {
     line(response, "cache-control", format!("max-age={max_age}"))
 }
 
-/// An origin that answers each call by its number, and the one numbered `gone` with a 404.
+/// An origin that answers the call with the number `gone` with a 404, others with [`numbered`].
 fn gone_at(gone: usize) -> Double {
     Double::new(move |request, call| match call == gone {
         true => status(404),
@@ -51,7 +51,7 @@ fn gone_at(gone: usize) -> Double {
     })
 }
 
-/// An origin whose answer to one call has a body that the test sends.
+/// An origin whose answer to the call with the number `sent` has a body that the test sends.
 fn sent_at(
     sent: usize,
     others: impl Fn(Request<Bytes>, usize) -> Response<TestBody> + Send + Sync + 'static,
@@ -65,7 +65,7 @@ fn sent_at(
     (sender, inner)
 }
 
-/// The calls that wait at the gate are those with these numbers.
+/// Lets the calls with these numbers wait at the gate.
 fn waiting_at(inner: Double, calls: &'static [usize]) -> (Double, Gate) {
     let gate = Gate::closed();
     let waits = gate.clone();
@@ -80,7 +80,7 @@ fn waiting_at(inner: Double, calls: &'static [usize]) -> (Double, Gate) {
     (inner, gate)
 }
 
-fn forced() -> CacheOptions {
+fn force_refresh_options() -> CacheOptions {
     CacheOptions::new().force_refresh(true)
 }
 
@@ -88,40 +88,40 @@ fn head_in(language: &str) -> http::request::Builder {
     head("/").header("accept-language", language)
 }
 
-async fn evict_first(stand: &Stand<impl Store>, key: larder::Key) {
+async fn evict_resident(stand: &Stand<impl Store>, key: larder::Key) {
     assert!(stand.layer.store().remove(&key).await.unwrap());
 }
 
-// ===== What an answer ends =====
+// ===== Variants that an answer removes =====
 
 #[tokio::test]
-async fn a_variant_that_comes_during_an_insert_is_found_and_can_be_ended() {
+async fn variant_stored_during_an_insert_is_found_and_can_be_removed() {
     let stand = Stand::new(gone_at(3));
     stand.ask(lang("en")).await;
     let (sender, body) = channel();
     let entries = stand.layer.entries();
     let request = lang("en").body(()).unwrap();
     let mut insert = Box::pin(entries.insert(&request, varied(Response::new(body))));
-    assert!(insert.as_mut().now_or_never().is_none(), "its body is on its way");
+    assert!(insert.as_mut().now_or_never().is_none(), "it waits for the body");
     assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     sender.send("by hand");
     drop(sender);
     soon(insert).await.unwrap();
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
-    assert_eq!(stand.ask(lang("de").extension(forced())).await.status, 404);
+    assert_eq!(stand.ask(lang("de").extension(force_refresh_options())).await.status, 404);
     stand.ask(lang("fr")).await;
     assert_ne!(stand.ask(lang("de")).await.text(), "de2");
 }
 
-/// The other layer replaces the first variant without knowing of the second.
+/// The first layer replaces the resident, and does not know the variant of the second layer.
 #[tokio::test]
-async fn an_ended_variant_does_not_come_back_through_another_layer() {
+async fn removed_variant_does_not_come_back_through_another_layer() {
     let store = Arc::new(Memory::default());
     let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[2]);
     let one = Stand::over(store.clone(), inner);
     let two = Stand::over(store.clone(), gone_at(2));
     one.ask(lang("en")).await;
-    let mut again = Box::pin(one.ask(lang("en").extension(forced())));
+    let mut again = Box::pin(one.ask(lang("en").extension(force_refresh_options())));
     assert!(again.as_mut().now_or_never().is_none(), "its call waits");
     assert_eq!(two.ask(lang("de")).await.text(), "de1");
     gate.open(1);
@@ -132,7 +132,7 @@ async fn an_ended_variant_does_not_come_back_through_another_layer() {
 }
 
 #[tokio::test]
-async fn an_ended_variant_does_not_come_back_when_a_lost_resident_is_published_again() {
+async fn removed_variant_does_not_come_back_with_a_lost_resident() {
     let (sender, inner) = sent_at(3, |request, call| match call {
         4 => status(404),
         _ => numbered(&request, call),
@@ -140,9 +140,9 @@ async fn an_ended_variant_does_not_come_back_when_a_lost_resident_is_published_a
     let stand = Stand::new(inner);
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
     stand.ask(lang("de")).await;
-    let request = lang("en").extension(forced()).body(empty()).unwrap();
+    let request = lang("en").extension(force_refresh_options()).body(empty()).unwrap();
     let en = stand.call(request).await.unwrap();
-    evict_first(&stand, key).await;
+    evict_resident(&stand, key).await;
     assert_eq!(stand.ask(lang("de")).await.status, 404);
     sender.send("en3");
     drop(sender);
@@ -151,7 +151,7 @@ async fn an_ended_variant_does_not_come_back_when_a_lost_resident_is_published_a
 }
 
 #[tokio::test]
-async fn an_ended_variant_does_not_come_back_when_the_first_resident_is_published() {
+async fn removed_variant_does_not_come_back_with_the_first_resident() {
     let (sender, inner) = sent_at(1, |request, call| match call {
         3 => status(404),
         _ => numbered(&request, call),
@@ -167,9 +167,10 @@ async fn an_ended_variant_does_not_come_back_when_the_first_resident_is_publishe
     assert_ne!(stand.ask(lang("de")).await.text(), "de2");
 }
 
-/// Something was stored between two answers that end it: the second one has to look for it.
+/// The response is stored between two answers that would remove it. So the second answer has to
+/// look for it again.
 #[tokio::test]
-async fn a_second_404_ends_the_answer_to_a_head_that_came_in_between() {
+async fn second_404_removes_the_response_to_a_head_stored_in_between() {
     for vary in [true, false] {
         let inner = Double::new(move |request, _| {
             let is_first = vary && language(&request) == "en";
@@ -190,7 +191,7 @@ async fn a_second_404_ends_the_answer_to_a_head_that_came_in_between() {
 }
 
 #[tokio::test]
-async fn a_second_404_to_a_head_ends_a_part_that_came_in_between() {
+async fn second_404_to_a_head_removes_a_part_stored_in_between() {
     let inner = Double::new(|request, _| match *request.method() {
         Method::HEAD => status(404),
         _ => part(&request, TEXT, "\"a\""),
@@ -202,16 +203,16 @@ async fn a_second_404_to_a_head_ends_a_part_that_came_in_between() {
     assert_ne!(stand.ask(range(0, 3)).await.outcome(), Outcome::Hit);
 }
 
-/// The same for what is inserted: no call tells of it.
+/// The response is inserted, so no call says that it was stored.
 #[tokio::test]
-async fn a_second_404_ends_the_answer_to_a_head_that_was_inserted_in_between() {
+async fn later_404_removes_a_response_to_a_head_inserted_in_between() {
     let stand = Stand::new(Double::new(|_, _| status(404)));
     assert_eq!(stand.get("/").await.status, 404);
     let request = head("/").body(()).unwrap();
     let (sender, body) = channel();
     let entries = stand.layer.entries();
     let mut insert = Box::pin(entries.insert(&request, Response::new(body)));
-    assert!(insert.as_mut().now_or_never().is_none(), "its body is on its way");
+    assert!(insert.as_mut().now_or_never().is_none(), "it waits for the body");
     assert_eq!(stand.get("/").await.status, 404);
     drop(sender);
     soon(insert).await.unwrap();
@@ -221,11 +222,11 @@ async fn a_second_404_ends_the_answer_to_a_head_that_was_inserted_in_between() {
     assert_ne!(stand.ask(head("/")).await.outcome(), Outcome::Hit);
 }
 
-// ===== What a removal removes =====
+// ===== Variants that a user removes =====
 
-/// The call knows fewer names than the lookup of the removal.
+/// The lookup of the removal knows more names of `Vary` than the call.
 #[tokio::test]
-async fn a_removal_by_request_wins_over_a_call_that_knew_fewer_names() {
+async fn removal_by_request_wins_over_a_call_that_knows_fewer_vary_names() {
     let inner = Double::new(|_, call| {
         let names = ["x-a", "x-a, x-b, x-c", "x-a, x-b"];
         line(ok(call.to_string()), "vary", names.get(call - 1).copied().unwrap_or("x-a, x-b, x-c"))
@@ -244,7 +245,7 @@ async fn a_removal_by_request_wins_over_a_call_that_knew_fewer_names() {
 }
 
 #[tokio::test]
-async fn a_removal_by_request_removes_a_variant_beside_a_resident_in_flight() {
+async fn removal_by_request_removes_a_variant_beside_a_resident_in_flight() {
     let (sender, inner) = sent_at(1, |request, call| numbered(&request, call));
     let stand = Stand::new(inner);
     let alone = |language| lang(language).extension(CacheOptions::new().coalesce(false));
@@ -258,10 +259,10 @@ async fn a_removal_by_request_removes_a_variant_beside_a_resident_in_flight() {
     assert_ne!(stand.ask(lang("de")).await.text(), "de2");
 }
 
-// ===== What is stored is found =====
+// ===== Variants that are stored are found =====
 
 #[tokio::test]
-async fn a_failed_read_forgets_no_variants() {
+async fn failed_read_loses_no_variants() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::new(|request, call| numbered(&request, call)));
     for language in ["en", "de", "fr"] {
@@ -275,7 +276,7 @@ async fn a_failed_read_forgets_no_variants() {
 }
 
 #[tokio::test]
-async fn an_inserted_variant_lies_beside_a_resident_in_flight() {
+async fn variant_is_inserted_beside_a_resident_in_flight() {
     let (sender, inner) = sent_at(1, |request, call| numbered(&request, call));
     let stand = Stand::new(inner);
     let en = stand.call(lang("en").body(empty()).unwrap()).await.unwrap();
@@ -290,9 +291,9 @@ async fn an_inserted_variant_lies_beside_a_resident_in_flight() {
     assert_eq!(stand.ask(lang("de")).await.text(), "by hand");
 }
 
-/// By a 304, and by a 200 with the same tag.
+/// The HEAD is answered with a 304, or with a 200 that has the same ETag.
 #[tokio::test]
-async fn a_head_that_freshens_a_variant_keeps_what_leads_to_it() {
+async fn head_that_freshens_a_variant_keeps_its_resident() {
     for answer in [304, 200] {
         let inner = Double::new(move |request, _| {
             let tag = format!("\"{}\"", language(&request));
@@ -315,26 +316,26 @@ async fn a_head_that_freshens_a_variant_keeps_what_leads_to_it() {
 }
 
 #[tokio::test]
-async fn a_variant_is_not_stored_beside_a_resident_that_was_lost() {
+async fn variant_is_not_stored_beside_a_resident_that_was_lost() {
     let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[3]);
     let stand = Stand::new(inner);
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
     stand.ask(lang("de")).await;
     let mut fr = Box::pin(stand.ask(lang("fr")));
     assert!(fr.as_mut().now_or_never().is_none(), "its call waits");
-    evict_first(&stand, key).await;
+    evict_resident(&stand, key).await;
     gate.open(1);
     assert_eq!(soon(fr).await.stored(), Stored::No(Refusal::Conflict));
 }
 
 #[tokio::test]
-async fn a_variant_that_is_stored_is_no_hit_for_miss() {
+async fn variant_that_is_stored_is_not_hit_for_miss() {
     let (inner, gate) = gone_at(2).gated();
     gate.open(3);
     let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
     assert_eq!(stand.ask(lang("de")).await.status, 404);
-    evict_first(&stand, key).await;
+    evict_resident(&stand, key).await;
     assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     stand.clock.advance(SECOND * 10);
     let (mut one, mut other) = (Box::pin(stand.ask(lang("de"))), Box::pin(stand.ask(lang("de"))));
@@ -346,7 +347,7 @@ async fn a_variant_that_is_stored_is_no_hit_for_miss() {
 }
 
 #[tokio::test]
-async fn a_leader_that_takes_over_leads_to_the_variants_that_came() {
+async fn resident_of_a_leader_that_takes_over_leads_to_new_variants() {
     let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[2, 4]);
     let stand = Stand::new(inner)
         .with(|layer| layer.expire_after(SECOND * 10).keep_expired(SECOND * 1_000));
@@ -366,7 +367,7 @@ async fn a_leader_that_takes_over_leads_to_the_variants_that_came() {
 }
 
 #[tokio::test]
-async fn a_resident_in_flight_is_kept_as_long_as_a_variant_beside_it() {
+async fn resident_in_flight_is_kept_as_long_as_a_variant_beside_it() {
     let (sender, inner) = sent_at(1, |request, call| aged(numbered(&request, call), 1_000));
     let stand = Stand::new(inner).with(|layer| layer.http_rules().expire_after(SECOND * 10));
     let en = stand.call(lang("en").body(empty()).unwrap()).await.unwrap();
@@ -380,7 +381,7 @@ async fn a_resident_in_flight_is_kept_as_long_as_a_variant_beside_it() {
 }
 
 #[tokio::test]
-async fn a_filter_for_what_has_expired_forgets_no_fresh_variant() {
+async fn removal_of_expired_entries_by_filter_loses_no_fresh_variant() {
     let inner = Double::new(|request, call| {
         let max_age = if language(&request) == "en" { 10 } else { 1_000 };
         aged(numbered(&request, call), max_age)
@@ -394,7 +395,7 @@ async fn a_filter_for_what_has_expired_forgets_no_fresh_variant() {
     let remove = async || stand.layer.entries().remove_where(&expired, |_| ()).await.unwrap();
     assert_eq!((remove().await, remove().await), (1, 0));
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
-    // It is not even revalidated.
+    // The expired response is gone, so it is not revalidated.
     let again = stand.ask(lang("en")).await;
     assert_eq!((again.outcome(), stand.calls()), (Outcome::Miss(larder::status::Miss::Variant), 3));
     stand.clock.advance(SECOND * 2_000);

@@ -1,4 +1,4 @@
-//! Responses that vary by request headers (RFC 9110 §12.5.5), each kept beside the others.
+//! Responses that vary by request headers (RFC 9110 §12.5.5). Each is stored beside the others.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::{Double, Stand, TestBody, empty, get, head, lang, line, ok, 
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers in the language asked for, and says so.
+/// An origin that answers with the requested language, and varies by it.
 fn multilingual() -> Double {
     Double::new(|request, call| {
         let language = request.headers().get("accept-language").map(|it| it.to_str().unwrap());
@@ -23,9 +23,9 @@ fn multilingual() -> Double {
     })
 }
 
-/// http-cache keeps one slot a URL, in which variants drop each other forever.
+/// http-cache has one slot for each URL, in which variants keep replacing each other.
 #[tokio::test]
-async fn variants_lie_side_by_side_and_alternate_as_hits() {
+async fn variants_are_stored_side_by_side_and_alternate_as_hits() {
     let stand = Stand::new(multilingual());
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Miss(Miss::Absent));
     assert_eq!(stand.ask(lang("en")).await.outcome(), Outcome::Miss(Miss::Variant));
@@ -40,7 +40,7 @@ async fn variants_lie_side_by_side_and_alternate_as_hits() {
 }
 
 #[tokio::test]
-async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
+async fn case_and_spaces_in_negotiation_fields_do_not_matter() {
     let stand = Stand::new(multilingual());
     stand.ask(lang("de, en;q=0.5")).await;
     for same in ["DE,EN;q=0.5", "de,  en ; q=0.5", " de , en;Q=0.5 "] {
@@ -51,13 +51,13 @@ async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
     assert!(stand.ask(lines).await.is_from_store());
     assert!(
         !stand.ask(lang("en;q=0.5, de")).await.is_from_store(),
-        "the order is the client's wish"
+        "the order may be a preference"
     );
 }
 
-/// RFC 9110 §12.5.4: of languages, the weights say which is wished for.
+/// The weights say which language is preferred (RFC 9110 §12.5.4).
 #[tokio::test]
-async fn under_the_http_rules_the_order_of_languages_says_nothing() {
+async fn under_the_http_rules_the_order_of_languages_does_not_matter() {
     let stand = Stand::new(multilingual())
         .with(|layer| layer.http_rules().expire_after(std::time::Duration::from_secs(60)));
     stand.ask(lang("de, en;q=0.5")).await;
@@ -66,7 +66,7 @@ async fn under_the_http_rules_the_order_of_languages_says_nothing() {
 }
 
 #[tokio::test]
-async fn the_value_of_any_other_field_is_compared_as_it_is() {
+async fn values_of_other_fields_are_compared_as_they_are() {
     let stand = Stand::new(Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a")));
     stand.ask(get("/").header("x-a", "One")).await;
     assert!(stand.ask(get("/").header("X-A", " One ")).await.is_from_store());
@@ -76,7 +76,7 @@ async fn the_value_of_any_other_field_is_compared_as_it_is() {
 }
 
 #[tokio::test]
-async fn names_of_several_lines_select_together() {
+async fn names_of_several_vary_lines_select_together() {
     let inner =
         Double::new(|_, call| line(line(ok(call.to_string()), "vary", "x-a"), "vary", "X-B, x-a"));
     let stand = Stand::new(inner);
@@ -85,13 +85,13 @@ async fn names_of_several_lines_select_together() {
     assert!(!stand.ask(of("1", "2")).await.is_from_store());
     assert!(!stand.ask(of("2", "1")).await.is_from_store());
     assert!(stand.ask(of("1", "1")).await.is_from_store());
-    // One header's value is not the other's.
+    // The values of the two headers are not confused.
     assert!(!stand.ask(get("/").header("x-a", "9")).await.is_from_store());
     assert!(!stand.ask(get("/").header("x-b", "9")).await.is_from_store());
 }
 
 #[tokio::test]
-async fn names_that_change_from_response_to_response_are_taken_together() {
+async fn vary_names_of_different_responses_are_combined() {
     let inner = Double::new(|request, call| {
         let vary = if request.headers().contains_key("x-a") { "x-a" } else { "x-b" };
         line(ok(call.to_string()), "vary", vary)
@@ -99,7 +99,7 @@ async fn names_that_change_from_response_to_response_are_taken_together() {
     let stand = Stand::new(inner);
     let a = || get("/").header("x-a", "1");
     let b = || get("/").header("x-b", "1");
-    // A round or two, in which the names come together; then every request is a hit for good.
+    // Within two rounds, the names are combined. From then on, every request is a hit.
     for request in [a(), b(), a(), b()] {
         stand.ask(request).await;
     }
@@ -123,7 +123,7 @@ async fn a_response_that_varies_by_everything_is_never_reused() {
 }
 
 #[tokio::test]
-async fn a_response_that_varies_no_more_replaces_the_variants() {
+async fn response_that_no_longer_varies_replaces_the_variants() {
     let inner = Double::new(|_, call| match call {
         1 => line(ok("1"), "vary", "x-a"),
         _ => ok(call.to_string()),
@@ -151,7 +151,7 @@ async fn a_response_that_begins_to_vary_replaces_the_entry() {
 }
 
 #[tokio::test]
-async fn each_variant_expires_for_itself_and_the_resident_is_kept_with_the_last() {
+async fn each_variant_expires_by_itself_and_the_resident_with_the_last() {
     let stand = Stand::new(multilingual()).with(|layer| layer.expire_after(SECOND * 10));
     stand.ask(lang("de")).await;
     stand.clock.advance(SECOND * 5);
@@ -178,7 +178,7 @@ async fn a_short_lived_variant_does_not_shorten_the_life_of_the_resident() {
 }
 
 #[tokio::test]
-async fn a_variant_stored_for_ever_keeps_the_resident_for_ever() {
+async fn variant_that_never_expires_keeps_the_resident() {
     let stand = Stand::new(multilingual());
     let short = stand.clone_with(|layer| layer.expire_after(SECOND));
     short.ask(lang("en")).await;
@@ -189,7 +189,7 @@ async fn a_variant_stored_for_ever_keeps_the_resident_for_ever() {
 }
 
 #[tokio::test]
-async fn variants_of_a_resident_that_was_lost_never_come_back() {
+async fn variants_of_a_lost_resident_never_come_back() {
     let stand = Stand::new(multilingual());
     let resident = stand.ask(lang("de")).await.cache.key().unwrap();
     assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
@@ -219,13 +219,13 @@ async fn variants_by_cookie_and_by_authorization_never_mix_users() {
                 assert_eq!(stand.ask(get("/").header(name, "bob")).await.text(), "bob");
                 assert_eq!(stand.get("/").await.text(), "");
             }
-            assert_eq!(stand.calls(), 3, "ignored or not, an origin that says so is believed");
+            assert_eq!(stand.calls(), 3, "the origin's `Vary` counts, ignored or not");
         }
     }
 }
 
 #[tokio::test]
-async fn a_header_that_is_ignored_selects_nothing() {
+async fn ignored_header_selects_no_variant() {
     let stand = Stand::new(multilingual())
         .with(|layer| layer.add_ignored_headers(["accept-language"]).unwrap());
     stand.ask(lang("de")).await;
@@ -234,7 +234,7 @@ async fn a_header_that_is_ignored_selects_nothing() {
 }
 
 #[tokio::test]
-async fn a_head_is_answered_from_the_variant_that_it_selects() {
+async fn head_is_answered_from_the_variant_that_it_selects() {
     let stand = Stand::new(Double::new(|request, _| {
         let text = request.headers()["accept-language"].to_str().unwrap().to_owned();
         let response: Response<TestBody> = match *request.method() {
@@ -250,12 +250,12 @@ async fn a_head_is_answered_from_the_variant_that_it_selects() {
     assert_eq!((reply.text(), &reply.headers["content-language"]), ("", &"de".parse().unwrap()));
     assert_eq!(stand.ask(head("en")).await.headers["content-language"], "en");
     assert!(stand.ask(head("en")).await.is_from_store());
-    assert_eq!(stand.ask(lang("en")).await.text(), "en", "a HEAD's variant answers no GET");
+    assert_eq!(stand.ask(lang("en")).await.text(), "en", "a variant of a HEAD answers no GET");
     assert_eq!(stand.calls(), 3);
 }
 
 #[tokio::test]
-async fn removing_a_url_removes_its_variants_and_a_request_its_own() {
+async fn removal_by_url_removes_all_variants_and_by_request_its_own() {
     let stand = Stand::new(multilingual());
     for language in ["de", "en", "fr"] {
         stand.ask(lang(language)).await;
@@ -269,7 +269,7 @@ async fn removing_a_url_removes_its_variants_and_a_request_its_own() {
     assert!(
         stand.ask(lang("de")).await.is_from_store() && stand.ask(lang("fr")).await.is_from_store()
     );
-    // The variant that leads to the others.
+    // The resident leads to the other variants.
     let resident = lang("de").body(()).unwrap();
     assert_eq!(entries.remove(&resident).await.unwrap(), 1);
     for language in ["de", "fr"] {

@@ -1,4 +1,5 @@
-//! What has expired is served at once, for as long as that is allowed, while one call in the background refreshes it.
+//! Stale-while-revalidate: a stale response is served at once, within its limit, while one call in
+//! the background refreshes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,8 @@ const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
 const DOWN: Broken = Broken("down");
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
-/// A cache that keeps for ten seconds and serves for five more; `GET /` has just expired.
+/// A cache whose responses are fresh for ten seconds and served stale for five more. The response
+/// to `GET /` has just expired.
 async fn expired(inner: Double) -> Stand {
     let stand = Stand::new(inner)
         .with(|layer| layer.expire_after(SECOND * 10).stale_while_revalidate(SECOND * 5));
@@ -28,7 +30,7 @@ async fn expired(inner: Double) -> Stand {
     stand
 }
 
-/// The same, with a gate before every call but the first.
+/// Like [`expired`], with a gate before every call except the first.
 async fn gated(inner: Double) -> (Stand, Gate) {
     let (inner, gate) = inner.gated();
     gate.open(1);
@@ -44,7 +46,7 @@ fn is_stale(reply: &Reply, text: &str) {
 // ===== At once =====
 
 #[tokio::test]
-async fn the_stale_response_comes_at_once_and_the_new_one_next() {
+async fn stale_response_is_served_at_once_and_the_new_one_next() {
     let (stand, gate) = gated(Double::counting()).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     stand.clock.advance(SECOND * 3);
@@ -72,7 +74,7 @@ async fn the_stale_response_comes_at_once_and_the_new_one_next() {
 }
 
 #[tokio::test]
-async fn a_thousand_at_once_begin_one_refresh() {
+async fn thousand_requests_at_once_start_one_refresh() {
     let (stand, gate) = gated(Double::counting()).await;
     for reply in join_all((0..1000).map(|_| stand.get("/"))).await {
         is_stale(&reply, "1");
@@ -85,7 +87,7 @@ async fn a_thousand_at_once_begin_one_refresh() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_on_many_threads_begin_one_refresh_for_each_key() {
+async fn thousand_requests_on_many_threads_start_one_refresh_for_each_key() {
     let (inner, gate) = Double::new(|request, _| ok(request.uri().path().to_owned())).gated();
     let stand = Stand::new(inner)
         .with(|layer| layer.expire_after(SECOND).stale_while_revalidate(StaleLimit::Unlimited));
@@ -112,10 +114,10 @@ async fn a_thousand_on_many_threads_begin_one_refresh_for_each_key() {
     assert_eq!((stand.calls(), stand.layer.stats().refreshes), (2 * KEYS, KEYS as u64));
 }
 
-// ===== How long =====
+// ===== Limits =====
 
 #[tokio::test]
-async fn beyond_the_limit_the_caller_waits() {
+async fn caller_waits_beyond_the_limit() {
     let stand = expired(Double::counting()).await;
     stand.clock.advance(SECOND * 5);
     let reply = stand.get("/").await;
@@ -125,7 +127,7 @@ async fn beyond_the_limit_the_caller_waits() {
 }
 
 #[tokio::test]
-async fn a_request_has_its_own_limit() {
+async fn request_can_have_its_own_limit() {
     let stand = expired(Double::counting()).await;
     stand.clock.advance(SECOND * 1000);
     for (limit, outcome) in [
@@ -143,9 +145,9 @@ async fn a_request_has_its_own_limit() {
     assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired));
 }
 
-/// Within one limit nobody waits, within the other nobody fails.
+/// Within `stale_while_revalidate`, no request waits. Within `stale_if_error`, no request fails.
 #[tokio::test]
-async fn the_two_limits_go_together() {
+async fn stale_while_revalidate_and_stale_if_error_work_together() {
     let inner = Double::fallible(|_, call| match call {
         1 => Ok(ok("1")),
         _ => Err(DOWN),
@@ -161,7 +163,7 @@ async fn the_two_limits_go_together() {
 }
 
 #[tokio::test]
-async fn what_may_be_served_is_kept_for_it() {
+async fn entry_is_kept_as_long_as_it_may_be_served_stale() {
     let stand = expired(Double::counting()).await;
     let entries = stand.layer.entries();
     stand.clock.advance(SECOND * 5 - Duration::from_millis(1));
@@ -170,10 +172,10 @@ async fn what_may_be_served_is_kept_for_it() {
     assert_eq!(entries.remove_expired().await.unwrap(), 1);
 }
 
-// ===== Who waits =====
+// ===== Requests that wait =====
 
 #[tokio::test]
-async fn who_wants_a_new_response_waits_for_the_refresh_that_is_under_way() {
+async fn request_for_a_new_response_waits_for_the_refresh_in_flight() {
     let (stand, gate) = gated(Double::counting()).await;
     is_stale(&stand.get("/").await, "1");
     stand.inner.begun(2).await;
@@ -194,9 +196,9 @@ async fn who_wants_a_new_response_waits_for_the_refresh_that_is_under_way() {
     assert_eq!(stand.calls(), 2);
 }
 
-/// Who waits has not asked for a refresh, but for a response.
+/// The follower needs a response, not a refresh.
 #[tokio::test]
-async fn who_waits_for_a_refresh_that_fails_calls_again() {
+async fn follower_of_a_refresh_that_fails_makes_its_own_call() {
     let (inner, gate) = Double::fallible(|_, call| match call {
         2 => Err(DOWN),
         _ => Ok(ok(call.to_string())),
@@ -213,9 +215,9 @@ async fn who_waits_for_a_refresh_that_fails_calls_again() {
     assert_eq!((stand.calls(), stand.layer.stats().failed_refreshes), (3, 1));
 }
 
-/// No more than any other call, a refresh brings back what was removed.
+/// Like any other call, a refresh does not bring back a response that was removed.
 #[tokio::test]
-async fn what_is_removed_meanwhile_is_not_brought_back() {
+async fn refresh_does_not_bring_back_a_removed_response() {
     for tag in [None, Some("\"a\"")] {
         let (stand, gate) = gated(Double::new(move |request, call| match tag {
             Some(tag) => tagged(&request, tag, "whole"),
@@ -228,14 +230,14 @@ async fn what_is_removed_meanwhile_is_not_brought_back() {
         gate.open(1);
         stand.layer.idle().await;
         assert_eq!(stand.len().await, 0);
-        assert_eq!(stand.layer.stats().failed_refreshes, 0, "that is no failure");
+        assert_eq!(stand.layer.stats().failed_refreshes, 0, "a removal is not a failure");
     }
 }
 
 // ===== Modes =====
 
 #[tokio::test]
-async fn where_nothing_may_be_stored_the_caller_waits() {
+async fn caller_waits_when_nothing_may_be_stored() {
     let stand = expired(Double::counting()).await;
     let reply = stand.ask(with(NEW().no_store(true))).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::No(Refusal::NoStore)));
@@ -253,7 +255,7 @@ async fn where_nothing_may_be_stored_the_caller_waits() {
 }
 
 #[tokio::test]
-async fn who_asks_for_the_origins_word_gets_it() {
+async fn request_that_demands_a_refresh_is_not_answered_stale() {
     let stand = expired(Double::counting()).await;
     for (options, text) in [(NEW().refresh(true), "2"), (NEW().force_refresh(true), "3")] {
         stand.clock.advance(SECOND * 10);
@@ -263,9 +265,9 @@ async fn who_asks_for_the_origins_word_gets_it() {
     assert_eq!(stand.layer.stats().refreshes, 0);
 }
 
-/// `coalesce(false)` is about callers.
+/// `coalesce(false)` concerns requests, not refreshes.
 #[tokio::test]
-async fn there_is_one_refresh_where_callers_share_nothing() {
+async fn there_is_one_refresh_without_coalescing() {
     let (stand, gate) = gated(Double::counting()).await;
     let stand = stand.with(|layer| layer.coalesce(false));
     for reply in join_all((0..100).map(|_| stand.get("/"))).await {
@@ -279,7 +281,7 @@ async fn there_is_one_refresh_where_callers_share_nothing() {
 // ===== Without a runtime =====
 
 #[tokio::test]
-async fn outside_of_a_runtime_and_in_one_without_timers_the_caller_waits() {
+async fn caller_waits_without_a_runtime_or_without_timers() {
     for is_timerless in [false, true] {
         let stand = expired(Double::counting()).await;
         let stand = stand.with(|layer| layer.coalesce_wait(SECOND).unwrap());

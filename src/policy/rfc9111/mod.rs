@@ -21,7 +21,7 @@
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `stale_use_is_forbidden_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | request directives against a stored response | [`satisfies::satisfies`] | `request_directives_apply_to_the_second`, `fresh_immutable_responses_satisfy_any_max_age` |
 //! | §4.1 | selecting fields | `key::selection` | `opaque_values_stay_distinct`, `languages_are_ordered_by_weight` |
-//! | §4.3.4 | freshening by a 304 | `policy::validation` | `a_304_refers_to_responses_with_its_validators`; in `tests/cache`: `a_304_freshens_only_the_variant_that_was_asked_about` |
+//! | §4.3.4 | freshening by a 304 | `policy::validation` | `a_304_refers_to_responses_with_its_validators`; in `tests/cache`: `a_304_freshens_only_the_variant_that_was_revalidated` |
 //! | §3.4, RFC 9110 §15.3.7.3 | combining parts | `policy::combine` | `parts_of_possibly_different_responses_do_not_combine`, `combined_parts_have_each_byte_at_its_position` |
 //! | §4.3.5 | effect of a `HEAD` on a stored `GET` | [`head_update::head_says`] | `only_agreeing_fields_show_the_same_representation` |
 //! | §4.4 | further URLs that an unsafe request invalidates | [`invalidate::named_urls`] | `urls_of_other_origins_are_ignored` |
