@@ -69,7 +69,7 @@ struct Effects<B> {
     /// Whether it may remove what an unsafe request has made stale.
     may_invalidate: bool,
     /// The request, if its response may end what the cache answers such requests with.
-    ending: Option<Box<RequestContext<B>>>,
+    ending: Option<(Box<RequestContext<B>>, DetachedCall)>,
     /// The `GET` that the response may be stored for, and its call.
     detached: Option<(Box<RequestContext<B>>, DetachedCall)>,
 }
@@ -102,14 +102,19 @@ impl<B: Store> Effects<B> {
             let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
             RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
         };
-        let ending = may_end.then(context);
+        // The call brings nothing into the store. It orders the answer among the calls in flight.
+        let ending = may_end.then(|| {
+            let ctx = context();
+            let call = ctx.detached_call(ctx.view().unread(method), None);
+            (ctx, call)
+        });
         let detached = may_store.then(|| {
             let mut get = context();
             get.parts.method = Method::GET;
             // The call begins before the request is sent: its response must not bring back what is
             // removed meanwhile, nor replace what is requested later. Few responses to a POST may
             // be stored, so nothing is read.
-            let call = get.detached_call(get.view().unread_get(), None);
+            let call = get.detached_call(get.view().unread(&Method::GET), None);
             (get, call)
         });
         let (cache, method) = (cache.clone(), method.clone());
@@ -134,8 +139,8 @@ impl<B: Store> Effects<B> {
             let own = detached.as_ref().map(|(_, call)| call.leader.id());
             invalidate(&cache, &url, &response, own.as_ref()).await;
         }
-        if let Some(ctx) = self.ending {
-            ctx.end_by(&response, requested_at).await;
+        if let Some((ctx, call)) = self.ending {
+            ctx.end_by(&response, call, requested_at).await;
         }
         match detached {
             Some((get, call)) => {
@@ -217,10 +222,11 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Removes what the answer to a request that bypassed the cache ends.
-    async fn end_by(&self, answer: &ResponseHead, requested_at: Timestamp) {
+    async fn end_by(&self, answer: &ResponseHead, call: DetachedCall, requested_at: Timestamp) {
         let now = self.cache.settings.clock.now();
         if self.cache.settings.rules.ends(&self.exchange(answer, requested_at, now)) {
-            let key = LookupKeys::primary(self.view().primary(&self.parts.method));
+            let DetachedCall { key, leader } = call;
+            self.view().supersede_in_flight(&key, &leader.id()).await;
             self.end(&key, None, None, true, requested_at).await;
         }
     }

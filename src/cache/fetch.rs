@@ -284,11 +284,11 @@ impl<B: Store> RequestContext<B> {
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
-            Box::pin(self.update_by_head(seen, &response, requested_at, &leader)).await;
+            Box::pin(self.update_by_head(&key, seen, &response, requested_at, &leader)).await;
         } else if let Some(get) = get
             && !self.cache.shared.calls.is_current(&get)
         {
-            let update = self.update_later_get_by_head(&response, requested_at, &leader);
+            let update = self.update_later_get_by_head(&key, &response, requested_at, &leader);
             Box::pin(update).await;
         }
         let (calls, call) = (&self.cache.shared.calls, leader.id());
@@ -332,10 +332,11 @@ impl<B: Store> RequestContext<B> {
         has_stored: bool,
         requested_at: Timestamp,
     ) -> bool {
-        if let Some(seen) = seen {
-            self.view().remove_superseded(&seen, requested_at).await;
-        }
-        self.view().remove_ended(key, stored_under, has_stored, requested_at).await
+        let is_removed = match seen {
+            Some(seen) => self.view().remove_superseded(&seen, requested_at).await,
+            None => true,
+        };
+        self.view().remove_ended(key, stored_under, has_stored, requested_at).await && is_removed
     }
 
     /// The keys with the resident that is under the primary key by now, if that matters. A response
@@ -434,7 +435,8 @@ impl<B: Store> RequestContext<B> {
                 if status == StatusCode::NOT_MODIFIED {
                     calls.not_modified(&key.call);
                 } else if cache.settings.rules.may_keep(&self.options) {
-                    calls.refused(&key.call, refusal, status);
+                    let is_failure = cache.settings.rules.failure(&response).is_some();
+                    calls.refused(&key.call, refusal, is_failure);
                 }
                 leader.settle(CallOutcome::Independent);
                 let response = response.into_parts();

@@ -16,6 +16,7 @@ use crate::{
     entry::Head,
     event::{Observer, StoreOperation},
     key::Key,
+    status::Refusal,
     store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Version, Writer},
     time::Timestamp,
 };
@@ -211,5 +212,13 @@ impl<B: Store> Stream for EvictingBody<B> {
             ready!(eviction.as_mut().poll(cx));
         }
         Poll::Ready(this.eviction.take().map(|(error, _)| Err(error)))
+    }
+}
+
+/// Why a response is not stored if the store fails with `error`.
+pub(super) fn refusal_of(error: Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::TooLarge => Refusal::TooLarge,
+        kind => Refusal::StoreFailed(kind),
     }
 }

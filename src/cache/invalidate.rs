@@ -167,8 +167,9 @@ impl<B: Store> RequestRef<'_, B> {
     }
 
     /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
-    /// if it was requested no later than `requested_at`.
-    pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) {
+    /// if it was requested no later than `requested_at`. Returns whether an entry was removed. The
+    /// observer hears of a failure, and what was there stays.
+    pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) -> bool {
         let Seen { key, version, head, .. } = seen;
         let mut is_seen = true;
         let removal = |head: &Head| {
@@ -176,8 +177,7 @@ impl<B: Store> RequestRef<'_, B> {
             // The entry that was seen goes whatever the clock said then.
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
-        // The observer hears of a failure, and what was there stays.
-        drop(self.cache.change(key, *version, head.clone(), removal).await);
+        self.cache.change(key, *version, head.clone(), removal).await.unwrap_or(false)
     }
 
     /// Removes what an answer to the request ends: the response that the request selects, the
@@ -220,15 +220,17 @@ impl<B: Store> RequestRef<'_, B> {
             for (key, hit) in found.into_iter().filter(|(key, _)| spared != Some(*key)) {
                 if hit.head.requested_at() <= requested_at {
                     let seen = Seen { key, version: hit.version, head: hit.head, resident: None };
-                    self.remove_superseded(&seen, requested_at).await;
+                    is_all &= self.remove_superseded(&seen, requested_at).await;
                 } else {
                     is_all = false;
                 }
             }
         }
-        // The response to another query may answer the request, too.
+        // The response to another query may answer the request, too. Nothing shows when another one
+        // is stored.
         let options = &CacheOptions::new();
         let request = RequestRef { options, ..self };
+        is_all &= !no_vary_search::may_answer(&request);
         if let Some(selected) = no_vary_search::equivalent(request).await
             && selected.hit.head.requested_at() <= requested_at
         {

@@ -303,9 +303,9 @@ impl<B: Store> RequestRef<'_, B> {
         self.lookup_under(self.cache.settings.recipe.part(&whole)).await
     }
 
-    /// The lookup of a `GET` for the same URL, without a read.
-    pub(super) fn unread_get(self) -> Lookup {
-        let key = self.primary(&Method::GET);
+    /// The lookup of a request with this method for the same URL, without a read.
+    pub(super) fn unread(self, method: &Method) -> Lookup {
+        let key = self.primary(method);
         Lookup {
             found: Found::Absent,
             key: LookupKeys::primary(key),

@@ -13,7 +13,6 @@ use crate::{
     status::{Refusal, Stored},
     store::Version,
 };
-use http::StatusCode;
 
 pub(crate) type Calls = coalesce::Calls<CallOutcome>;
 pub(crate) type Leader = coalesce::Leader<CallOutcome>;
@@ -164,7 +163,7 @@ impl tee::Permit for Permit {
                 self.leader.has_stored(if is_primary { StoredAt::Group } else { StoredAt::Key });
             }
             Err(refusal) => {
-                self.calls.refused(&self.joined_key, refusal, StatusCode::OK);
+                self.calls.refused(&self.joined_key, refusal, false);
                 self.tee.observer.tell(&Event::NotStored {
                     request,
                     code,

@@ -265,7 +265,7 @@ where
                 Judged::NeedsOrigin(lookup) => lookup,
             };
             if ctx.options.only_if_cached {
-                let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
+                let (key, why) = (Some(lookup.key.entry), respond::why_not_stored(lookup.reason));
                 return Ok(respond::gateway_timeout(&ctx.cache, ctx.line(), key, why));
             }
             // Join.
@@ -318,13 +318,4 @@ fn judge(mut lookup: Box<Lookup>) -> Judged {
     let hit = Hit::new(hit.head.clone(), hit.version, StoredBody::empty());
     lookup.found = Found::Stale(Selected { key: *key, hit, resident: resident.clone() });
     Judged::DueForRefresh(selected, verdict, lookup)
-}
-
-/// Why a request that forbids to ask the origin has no answer.
-fn why_not_stored(reason: Miss) -> &'static str {
-    match reason {
-        Miss::Expired => "The stored response has expired",
-        Miss::StoreFailed(_) => "The store could not be read",
-        _ => "No response is stored",
-    }
 }

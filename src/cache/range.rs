@@ -83,7 +83,7 @@ impl<B: Store> RequestContext<B> {
         MissingPart { mut whole, part }: MissingPart,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
         if self.options.only_if_cached {
-            let why = "The cache does not answer this request";
+            let why = respond::why_not_stored(whole.reason);
             return Ok(respond::gateway_timeout(&self.cache, self.line(), None, why));
         }
         let requested_at = self.cache.settings.clock.now();

@@ -160,6 +160,15 @@ pub(super) fn gateway_timeout<B: Store, ResBody: Body>(
     report(cache, line, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))
 }
 
+/// Why a request that forbids to ask the origin has no answer.
+pub(super) fn why_not_stored(reason: Miss) -> &'static str {
+    match reason {
+        Miss::Expired => "The stored response has expired",
+        Miss::StoreFailed(_) => "The store could not be read",
+        _ => "No response is stored",
+    }
+}
+
 /// Adds the status to the response, and tells the observer. Every response passes here once.
 pub(super) fn report<B: Store, ResBody>(
     cache: &Inner<B>,

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode, response};
 use super::{
     coalesce::StoredAt,
     context::RequestContext,
+    handle::refusal_of,
     lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
@@ -25,7 +26,7 @@ use crate::{
     options::CacheOptions,
     policy::{Exchange, HeadSays},
     status::{Refusal, Stored},
-    store::{Error, Store},
+    store::Store,
     time::Timestamp,
 };
 
@@ -124,10 +125,11 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Applies the response to a `HEAD` to the stored response to a `GET`: freshens it, or removes
-    /// it if there is another representation by now.
+    /// Applies the response to a `HEAD` to the stored response to a `GET`: freshens it. If there is
+    /// another representation by now, removes it and ends older ones in flight.
     pub(super) async fn update_by_head(
         &self,
+        lookup_key: &LookupKeys,
         seen: &Seen,
         answer: &response::Parts,
         requested_at: Timestamp,
@@ -147,6 +149,7 @@ impl<B: Store> RequestContext<B> {
         let response = self.merged(old, &answer.headers, now);
         let has_moved = varies_anew(&self.cache.settings, old, &response);
         if says == HeadSays::Changed {
+            self.view().supersede_related_in_flight(lookup_key, &leader.id()).await;
             self.view().remove_superseded(seen, requested_at).await;
             return;
         }
@@ -170,6 +173,7 @@ impl<B: Store> RequestContext<B> {
     /// of the `HEAD`, and not requested later.
     pub(super) async fn update_later_get_by_head(
         &self,
+        lookup_key: &LookupKeys,
         answer: &response::Parts,
         requested_at: Timestamp,
         leader: &Leader,
@@ -186,7 +190,8 @@ impl<B: Store> RequestContext<B> {
             found.extend(selected.filter(|it| found.iter().all(|other| other.key != it.key)));
         }
         for selected in found.iter().filter(|it| it.hit.head.requested_at() <= requested_at) {
-            self.update_by_head(&Seen::of(selected), answer, requested_at, leader).await;
+            let seen = Seen::of(selected);
+            self.update_by_head(lookup_key, &seen, answer, requested_at, leader).await;
         }
     }
 
@@ -279,10 +284,10 @@ impl<B: Store> RequestContext<B> {
         let missed = (brings_tag && leader.is_invalidated()).then_some(Refusal::Removed);
         // A newer 304, which is not stored, may have arrived meanwhile.
         if let Some(refusal) = missed.or_else(|| leader.superseded(None)) {
-            if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
+            if let Some(hit) = handle.get(&seen.key).await.map_err(refusal_of)?
                 && hit.head.is_same_response(head)
             {
-                handle.remove_if(&seen.key, hit.version).await.map_err(failed)?;
+                handle.remove_if(&seen.key, hit.version).await.map_err(refusal_of)?;
             }
             return Err(refusal);
         }
@@ -326,13 +331,13 @@ impl<B: Store> RequestContext<B> {
             if !calls.begin_freshening(&leader.id(), &key, call_key, version, &head) {
                 return Err(Refusal::Removed);
             }
-            if handle.update(&key, version, head.clone()).await.map_err(failed)? {
+            if handle.update(&key, version, head.clone()).await.map_err(refusal_of)? {
                 return Ok(());
             }
             if !old.varies() {
                 break;
             }
-            match handle.get(&key).await.map_err(failed)? {
+            match handle.get(&key).await.map_err(refusal_of)? {
                 Some(hit) if hit.head.is_same_response(&old) => {
                     head = head.with_others(hit.head.others());
                     version = hit.version;
@@ -342,9 +347,4 @@ impl<B: Store> RequestContext<B> {
         }
         Err(Refusal::Conflict)
     }
-}
-
-/// Why a head is not stored, if the store has failed.
-fn failed(error: Error) -> Refusal {
-    Refusal::StoreFailed(error.kind())
 }

@@ -22,6 +22,7 @@ mod coalescing;
 mod collapsed;
 mod composing;
 mod copying;
+mod ended;
 mod etags;
 mod expiry;
 mod faults;

@@ -109,6 +109,7 @@ async fn range_of_a_stale_response_is_served_only_within_a_stale_limit() {
     let only = CacheOptions::new().only_if_cached(true);
     let reply = stand.ask(range("bytes=0-1").extension(only.clone())).await;
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
+    assert!(reply.text().starts_with("The stored response has expired"), "{}", reply.text());
     let only = only.stale_if_error(StaleLimit::Unlimited);
     let reply = stand.ask(range("bytes=0-1").extension(only)).await;
     assert_eq!(reply.outcome(), Outcome::Stale(Stale::OnlyIfCached));

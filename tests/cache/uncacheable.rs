@@ -57,18 +57,22 @@ async fn requests_that_store_nothing_are_parallel_from_the_start() {
 /// A failure does not make the key hit-for-miss. The next requests share a call again.
 #[tokio::test(start_paused = true)]
 async fn failing_status_does_not_make_the_key_hit_for_miss() {
-    let inner = Double::new(|_, call| {
-        let mut response = ok(call.to_string());
-        if call <= 5 {
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-        }
-        response
-    });
-    let stand = Stand::new(inner.taking(SLOW));
-    assert_eq!(five_at_once(&stand).await, 6);
-    let replies = join_all((0..5).map(|_| stand.get("/"))).await;
-    assert!(replies.iter().all(|reply| reply.text() == "6"));
-    assert_eq!(stand.calls(), 6);
+    let fails = [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS];
+    for failing in fails {
+        let inner = Double::new(move |_, call| {
+            let mut response = ok(call.to_string());
+            if call <= 5 {
+                *response.status_mut() = failing;
+            }
+            response
+        });
+        let stand = Stand::new(inner.taking(SLOW));
+        let stand = stand.with(|layer| layer.error_statuses(fails).unwrap());
+        assert_eq!(five_at_once(&stand).await, 6);
+        let replies = join_all((0..5).map(|_| stand.get("/"))).await;
+        assert!(replies.iter().all(|reply| reply.text() == "6"), "{failing}");
+        assert_eq!(stand.calls(), 6);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::{
 use super::{
     call::{Phase, Waiting},
     leader::Leader,
-    table::{Call, Shareable, Table},
+    table::{Call, Marked, Shareable, Table},
 };
 
 /// A request that waits for the leader of a call. Dropped, it leaves nothing behind.
@@ -62,7 +62,7 @@ pub(crate) enum Followed<I, O: Shareable> {
     JoinAgain,
 }
 
-impl<I: Unpin, O: Shareable> Future for Follower<I, O> {
+impl<I: Marked<O> + Unpin, O: Shareable> Future for Follower<I, O> {
     type Output = Followed<I, O>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -52,6 +52,10 @@ impl<O: Removable> Marked<O> for CallInfo {
         let url = iter::once_with(|| url_mark(&self.url));
         keys.chain(url).chain(tags.iter().map(|tag| tag_mark(tag)))
     }
+
+    fn inherit(&self, former: &Self) {
+        self.others.set(former.others.get());
+    }
 }
 
 /// # A removal wins

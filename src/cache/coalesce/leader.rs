@@ -39,18 +39,6 @@ impl<I, O: Shareable> Leader<I, O> {
         Self { table: table.clone(), id, is_over: false, stored: None }
     }
 
-    /// Gives a call that has lost its leader a new one, whose request is known by `info`. Returns
-    /// the former information, to be dropped after the lock is released.
-    pub(super) fn take_over(
-        table: &Arc<Table<I, O>>,
-        group: &O::Key,
-        call: &mut Call<I, O>,
-        info: I,
-    ) -> (Self, I) {
-        let former = mem::replace(&mut call.info, info);
-        (Self::begin(table, group, call), former)
-    }
-
     /// Reports that the call failed.
     pub(crate) fn fail(mut self) {
         self.leave(|call| {
@@ -105,6 +93,19 @@ impl<I, O: Shareable> Leader<I, O> {
 }
 
 impl<I: Marked<O>, O: Shareable> Leader<I, O> {
+    /// Gives a call that has lost its leader a new one, whose request is known by `info`. Returns
+    /// the former information, to be dropped after the lock is released.
+    pub(super) fn take_over(
+        table: &Arc<Table<I, O>>,
+        group: &O::Key,
+        call: &mut Call<I, O>,
+        info: I,
+    ) -> (Self, I) {
+        info.inherit(&call.info);
+        let former = mem::replace(&mut call.info, info);
+        (Self::begin(table, group, call), former)
+    }
+
     /// Gives every follower a share of `outcome`, and newcomers too until the leader is dropped. A
     /// follower that joined after the response was removed has to join again. Returns `false` if it
     /// must not be stored: it was removed in flight, or is superseded.

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 
 use self::{call::Newer, ended::Ended, hit_for_miss::HitForMiss};
 use crate::{
@@ -245,10 +245,9 @@ impl<O: Removable> Calls<O> {
     }
 
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
-    /// next requests do not wait for each other.
-    pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
-        let is_passing = refusal == Refusal::Status && status.is_server_error();
-        if refusal.is_persistent() && !is_passing {
+    /// next requests do not wait for each other. The status of a failure of the origin is not.
+    pub(crate) fn refused(&self, key: &Key, refusal: Refusal, is_failure: bool) {
+        if refusal.is_persistent() && !(refusal == Refusal::Status && is_failure) {
             self.0.hit_for_miss.insert(key, refusal == Refusal::Status);
         }
     }

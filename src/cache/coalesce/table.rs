@@ -56,6 +56,9 @@ pub(crate) trait Marked<O: Shareable> {
         key: &'a O::Key,
         outcome: Option<&'a O>,
     ) -> impl Iterator<Item = Mark> + 'a;
+
+    /// Takes over what the call has learned under its former leader.
+    fn inherit(&self, _former: &Self) {}
 }
 
 pub(super) type Call<I, O> = CallState<I, O, <O as Shareable>::Key, <O as Shareable>::Share>;

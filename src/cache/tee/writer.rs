@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     cache::{
-        handle::Handle,
+        handle::{Handle, refusal_of},
         variance::{ResidentId, ResidentUpdate},
     },
     entry::{Head, Others},
     event::StoreOperation,
     key::Key,
     status::Refusal,
-    store::{Error, ErrorKind, Store, StoredBody, Writer},
+    store::{Store, StoredBody, Writer},
 };
 
 /// What else is read and written when an entry is stored. What few entries have is boxed.
@@ -71,18 +71,18 @@ pub(super) fn write_entry<B: Store>(
 ) -> impl Future<Output = Result<Published, Refusal>> + Send {
     async move {
         let head = Head::clone(&tee.head);
-        let mut writer = handle.put(&tee.key, head).await.map_err(refusal)?;
+        let mut writer = handle.put(&tee.key, head).await.map_err(refusal_of)?;
         let body = write_body(&handle, &tee, related.splice.as_deref(), &mut writer).await?;
         publishing.begin().await?;
         if let Some(update) = &related.resident_update
-            && !Box::pin(update.write(&handle)).await.map_err(refusal)?
+            && !Box::pin(update.write(&handle)).await.map_err(refusal_of)?
         {
             // The resident is lost: no lookup would find this variant.
             return Err(Refusal::Conflict);
         }
         let finish = writer.finish(body.trailers.as_deref().cloned());
         let finish = handle.observer.asked(StoreOperation::Finish, &tee.key, finish);
-        finish.await.map_err(refusal)?;
+        finish.await.map_err(refusal_of)?;
         let others = tee.head.variance().and_then(|_| publishing.others());
         if others.is_some() || related.splice.is_some() || !related.annotations.is_empty() {
             Box::pin(update_dependents(&handle, &tee, &mut related, others)).await;
@@ -114,7 +114,7 @@ async fn write_body<B: Store>(
     writer: &mut B::Writer,
 ) -> Result<WrittenBody, Refusal> {
     if let Some(splice) = splice
-        && !Box::pin(splice.copy_before(handle, writer)).await.map_err(refusal)?
+        && !Box::pin(splice.copy_before(handle, writer)).await.map_err(refusal_of)?
     {
         return Err(Refusal::Conflict);
     }
@@ -124,7 +124,7 @@ async fn write_body<B: Store>(
             Input::Chunk(chunk) => {
                 arrived += chunk.len() as u64;
                 let write = handle.observer.asked(StoreOperation::Write, key, writer.write(chunk));
-                write.await.map_err(refusal)?;
+                write.await.map_err(refusal_of)?;
             }
             Input::End(trailers) => break trailers,
             Input::KeptOut(why) => return Err(why),
@@ -133,7 +133,7 @@ async fn write_body<B: Store>(
     let Some(splice) = splice else {
         return Ok(WrittenBody { arrived, bytes: arrived, trailers });
     };
-    if !Box::pin(splice.copy_after(handle, writer)).await.map_err(refusal)? {
+    if !Box::pin(splice.copy_after(handle, writer)).await.map_err(refusal_of)? {
         return Err(Refusal::Conflict);
     }
     // The trailers that arrived belong to the part, not to the whole.
@@ -189,12 +189,4 @@ async fn read_copies<B: Store>(
         });
     }
     copies
-}
-
-/// Why a response is not stored, if the store has failed.
-fn refusal(error: Error) -> Refusal {
-    match error.kind() {
-        ErrorKind::TooLarge => Refusal::TooLarge,
-        kind => Refusal::StoreFailed(kind),
-    }
 }
