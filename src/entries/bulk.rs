@@ -183,8 +183,8 @@ impl<B: Store> Entries<B> {
     /// `if_present` says what happens to the entries that `other` has already. With
     /// [`IfPresent::KeepNewer`], a copy that was interrupted goes on where it was.
     ///
-    /// The method calls `progress` after each entry with the report so far. If a listed entry is not
-    /// found, it lists the store once more at the end: the entry was removed meanwhile, or is
+    /// The method calls `progress` after each entry with the report so far. If a listed entry is
+    /// not found, it lists the store once more at the end: the entry was removed meanwhile, or is
     /// damaged.
     ///
     /// # Errors

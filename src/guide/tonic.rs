@@ -13,8 +13,8 @@
 //!
 //! `mod shop` is the code that tonic generates from a `.proto` file: the messages, the client and
 //! the server. To run the program as it is, copy `examples/grpc/src/shop.rs` of the repository into
-//! `src/`. Its beginning shows how it was made from `shop.proto`, which lies beside that folder. In a
-//! program of yours, `tonic-prost-build` makes such a file from your `.proto` file.
+//! `src/`. Its beginning shows how it was made from `shop.proto`, which lies beside that folder. In
+//! a program of yours, `tonic-prost-build` makes such a file from your `.proto` file.
 //!
 //! ```rust,ignore
 //! use std::{

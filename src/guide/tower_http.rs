@@ -126,9 +126,9 @@
 //! `.layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(10)))`. A body that is cut off ends in
 //! an error of kind [`Inner`](crate::BodyErrorKind::Inner), and is not stored.
 //!
-//! It has a cost: the body of that layer does not say how long it is, or that it is empty. A response
-//! is then stored only when someone has read its body to the end, also an empty one. A redirect layer
-//! outside does not read the bodies of redirects, so redirects are not stored.
+//! It has a cost: the body of that layer does not say how long it is, or that it is empty. A
+//! response is then stored only when someone has read its body to the end, also an empty one. A
+//! redirect layer outside does not read the bodies of redirects, so redirects are not stored.
 //! [`generate_etags`](crate::CacheLayer::generate_etags) makes no tags. If the client has a timeout
 //! for reading (reqwest's `read_timeout`), use that.
 //!

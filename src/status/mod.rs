@@ -328,7 +328,8 @@ impl Outcome {
     }
 
     /// Whether a stale response was served: [`Stale`](Outcome::Stale) with any reason. With
-    /// [`Stale::IfError`], it is no [hit](Outcome::is_hit): the inner service was called and failed.
+    /// [`Stale::IfError`], it is no [hit](Outcome::is_hit): the inner service was called and
+    /// failed.
     #[must_use]
     pub const fn is_stale(self) -> bool {
         matches!(self, Self::Stale(_))

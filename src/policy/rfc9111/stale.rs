@@ -27,8 +27,8 @@ pub(crate) struct StaleRules {
     pub(crate) if_error: Option<Duration>,
 }
 
-/// The rules of a stored response with these directives. `must-revalidate` and `no-cache` forbid stale
-/// use to every cache. `proxy-revalidate` and `s-maxage` forbid it to a shared one.
+/// The rules of a stored response with these directives. `must-revalidate` and `no-cache` forbid
+/// stale use to every cache. `proxy-revalidate` and `s-maxage` forbid it to a shared one.
 pub(crate) fn stale_rules(scope: Scope, directives: &Directives) -> StaleRules {
     let is_no_cache = directives.no_cache == Some(Fields::All);
     let is_forbidden_to_shared = directives.proxy_revalidate || directives.s_maxage.is_some();

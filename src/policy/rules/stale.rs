@@ -57,8 +57,8 @@ impl Rules {
         self.end_of_use(limits, has_validator, expires_at?, arrived_at)
     }
 
-    /// Until when an annotation stays stored if what it leads to expires at `expires_at`: as long as
-    /// any such response may stay stored.
+    /// Until when an annotation stays stored if what it leads to expires at `expires_at`: as long
+    /// as any such response may stay stored.
     pub(crate) fn keep_annotation_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let limits = self.stale_limits(&CacheOptions::new(), &Directives::NONE);
         self.end_of_use(limits, true, expires_at?, Timestamp::MIN)

@@ -26,7 +26,8 @@ const FORMAT: u32 = 1;
 pub(super) struct Document {
     format: u32,
     key: String,
-    /// Remove this line to edit the entry. It is not the last member, so that no comma is left over.
+    /// Remove this line to edit the entry. It is not the last member, so that no comma is left
+    /// over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<Checksum>,
     request: RequestText,

@@ -86,8 +86,8 @@ impl Shared {
         Ok(heads.filter(|path| view.index.owner(path).is_none()).collect())
     }
 
-    /// The errors of those heads that cannot be read. Each is about one head, so that a scan goes on
-    /// with the others.
+    /// The errors of those heads that cannot be read. Each is about one head, so that a scan goes
+    /// on with the others.
     pub(super) fn errors_of(&self, paths: &[String]) -> impl Iterator<Item = Error> {
         let errors = paths.iter().filter_map(|path| self.folder.check_head(path).err());
         errors.map(|error| match error.kind() {

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{Key, store::Result};
 
-/// How often the lock file is opened again. Some file systems change the numbers of their files, and
-/// the file would always look replaced.
+/// How often the lock file is opened again. Some file systems change the numbers of their files,
+/// and the file would always look replaced.
 const TRIES: usize = 3;
 
 /// The lock, held.

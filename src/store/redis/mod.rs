@@ -92,9 +92,9 @@
 //! passed once more. A request thus waits for a silent server once, unless the origin takes longer
 //! than the limit. If no connection can be made, all operations fail at once for a tenth of a
 //! second. A connection that breaks, or is silent, is replaced when the next operation needs one.
-//! Commands that only read are repeated over the new connection, except the later steps of a scan. A
-//! body that is being read thus survives a broken connection. Headers, heads, bodies and chunks have
-//! checksums. Data that does not match, or is of another type, is an error of kind
+//! Commands that only read are repeated over the new connection, except the later steps of a scan.
+//! A body that is being read thus survives a broken connection. Headers, heads, bodies and chunks
+//! have checksums. Data that does not match, or is of another type, is an error of kind
 //! [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is returned.
 //!
 //! # Abandoned operations

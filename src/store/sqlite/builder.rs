@@ -113,9 +113,9 @@ impl Builder {
         self
     }
 
-    /// Sets whether this process has the file alone; `false` by default. Other processes then get an
-    /// error when they open it, and so do handles of this process that are not clones of this one.
-    /// Other programs can read the file, and must not write to it.
+    /// Sets whether this process has the file alone; `false` by default. Other processes then get
+    /// an error when they open it, and so do handles of this process that are not clones of this
+    /// one. Other programs can read the file, and must not write to it.
     ///
     /// A small entry is then visible as soon as it is written, and is committed some milliseconds
     /// later, together with others. [`Durability::EachCommit`] waits for the commit all the same.
