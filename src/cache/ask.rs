@@ -30,7 +30,7 @@ pub(super) struct Question {
     pub(super) stored: Option<Selected>,
     /// The conditions for the stored response.
     pub(super) conditions: Option<Conditions>,
-    /// What the observer hears of a second call. `None` if it hears of no call.
+    /// The key and the reason for the event of a second call. `None` if there is no event.
     pub(super) observed: Option<(Key, Miss)>,
     pub(super) fallback: Fallback,
 }
@@ -44,7 +44,7 @@ pub(super) enum Fallback {
     Always,
 }
 
-/// What comes of asking the origin.
+/// The result of asking the origin.
 pub(super) enum Answer<ResBody: Body, E> {
     /// The stored response is still valid. These are the fields of the 304.
     NotModified(Selected, HeaderMap),
@@ -78,7 +78,7 @@ impl<ResBody: OriginBody> Arrived<ResBody> {
         }
     }
 
-    /// The same, with what can be read of it at once.
+    /// The same body, after what is ready of it was read.
     pub(super) async fn peek_ready(self) -> Self {
         let mut peeked = match self {
             Self::Unread(body) => Peeked::unread(body),

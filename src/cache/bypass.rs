@@ -68,14 +68,14 @@ struct Effects<B> {
     requested_at: Timestamp,
     /// Whether it may remove what an unsafe request has made stale.
     may_invalidate: bool,
-    /// The request, if its response may end what the cache answers such requests with.
+    /// The request, if its response may end stored responses to `GET` and `HEAD`.
     ending: Option<Box<RequestContext<B>>>,
     /// The `GET` that the response may be stored for, and its call.
     detached: Option<(Box<RequestContext<B>>, DetachedCall)>,
 }
 
 impl<B: Store> Effects<B> {
-    /// What may come of the request. `None` if nothing may. If the response may be stored, its call
+    /// The effects that the response may have, or `None`. If the response may be stored, its call
     /// begins here.
     fn of(
         cache: &Arc<Inner<B>>,
@@ -130,7 +130,7 @@ impl<B: Store> Effects<B> {
             call.refusal().is_none() && rules.stores_detached(&url.text, &method, &response)
         });
         if self.may_invalidate && rules.invalidates(&method, response.status) {
-            // What is stored of this very response is no older than it.
+            // The removal spares this response's own call.
             let own = detached.as_ref().map(|(_, call)| call.leader.id());
             invalidate(&cache, &url, &response, own.as_ref()).await;
         }

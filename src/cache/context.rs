@@ -74,7 +74,7 @@ where
 
 pin_project! {
     /// Sends a request when the service is ready, and drops the service then, as tower's `Oneshot`
-    /// does. An `async fn` would keep room for the request twice.
+    /// does. An `async fn` would store the request twice.
     #[project = SendingProj]
     enum Sending<S: Service<Request<B>>, B> {
         Waiting { service: S, request: Option<Request<B>> },
@@ -164,14 +164,14 @@ impl<B> RequestContext<B> {
         RequestLine::new(&self.parts.method, &self.url.text)
     }
 
-    /// Whether it is part of a call that this very layer makes for `key`. If it waited for that
-    /// call, it would wait for itself.
+    /// Whether this layer's own call for `key` caused this request. Waiting for that call would
+    /// deadlock.
     pub(super) fn is_inside_call(&self, key: &Key) -> bool {
         let calls: Option<&OuterCalls> = self.parts.extensions.get();
         calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.calls.id(), *key)))
     }
 
-    /// What is left of the time that the request gives itself, where it names a limit.
+    /// The time left until the request's own deadline, if it has one.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let limit = self.cache.settings.rules.time_limit(&self.parts.headers)?;
         Some(limit.saturating_sub(self.arrived?.elapsed()))

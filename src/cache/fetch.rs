@@ -29,7 +29,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a call has come to.
+/// The result of a call, for the request that made it.
 pub(super) enum Fetched<ResBody: Body, E> {
     /// The inner service failed, and no stale response may be served.
     Failed(E),
@@ -66,7 +66,7 @@ struct Arrival<ResBody: Body> {
 }
 
 impl<ResBody: Body, E> Fetched<ResBody, E> {
-    /// Reads what is there at once of a small body that is being stored.
+    /// Reads what is ready of a small body that is being stored.
     pub(super) async fn read_ahead(&mut self) {
         if let Self::Received(Received::Storing(_, _, body)) = self {
             body.read_ahead().await;
@@ -85,8 +85,8 @@ impl<ResBody: Body> Received<ResBody> {
 }
 
 impl<B: Store> RequestContext<B> {
-    /// Reports what the call of a request has come to. The request was looked up under `key`, and
-    /// was a miss for this `reason`.
+    /// Reports the result of the call of a request. The request was looked up under `key`, and was
+    /// a miss for this `reason`.
     pub(super) fn report_fetched<ResBody: Body, E>(
         &self,
         fetched: &Fetched<ResBody, E>,
@@ -145,7 +145,7 @@ impl<B: Store> RequestContext<B> {
     ///
     /// A miss takes the short way here if nothing is stored for it, and its response needs no more
     /// than storing. Everything else is boxed, so that the future of such a miss stays small. For
-    /// the same reason, this is no `async fn`: it would have room for each argument twice.
+    /// the same reason, this is no `async fn`.
     pub(super) fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
@@ -236,7 +236,8 @@ impl<B: Store> RequestContext<B> {
         Box::new(Question { forwarded, stored, conditions, observed, fallback })
     }
 
-    /// The head of the request as the origin receives it, without the cache's own conditions.
+    /// The head of the request as the origin receives it. If nothing is revalidated (`conditions`
+    /// is `None`) and the response may be stored, the caller's conditions are removed.
     fn forwarded_to(&self, lookup: &Lookup, conditions: Option<&Conditions>) -> request::Parts {
         let mut forwarded = self.forwarded(&lookup.key.call);
         if conditions.is_none() && self.may_store(&lookup.key.call) {
@@ -321,9 +322,9 @@ impl<B: Store> RequestContext<B> {
         received
     }
 
-    /// Removes what an answer ends: the response that the call was made for, whatever becomes of
-    /// the answer, and the others. The answer itself may be stored under a key already. Returns
-    /// whether nothing is left that such an answer ends.
+    /// Removes the stored responses that an answer ends: `seen`, which the call was made for, and
+    /// those in `remove_ended`, which spares the entry `stored_under`. Returns whether none is
+    /// left.
     pub(super) async fn end(
         &self,
         key: &LookupKeys,
@@ -338,10 +339,10 @@ impl<B: Store> RequestContext<B> {
         self.view().remove_ended(key, stored_under, has_stored, requested_at).await
     }
 
-    /// The keys with the resident that is under the primary key by now, if that matters. A response
-    /// that varies must not take the place of a new resident. It must not continue the family of a
-    /// resident that is lost. The lookup was a miss for this `reason`, and read the store in this
-    /// `generation`.
+    /// Replaces the resident in `key` by the current one, if the response varies and the lookup may
+    /// be outdated. A response that varies must not take the place of a new resident. It must not
+    /// continue the family of a resident that is lost. The lookup was a miss for this `reason`, and
+    /// read the store in this `generation`.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,

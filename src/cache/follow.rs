@@ -23,11 +23,12 @@ use crate::{
     store::Store,
 };
 
-/// How many calls that fail a request waits for, one after the other, before it makes its own.
+/// After this many failed calls, a follower makes its own call. If it may be served a stale
+/// response, it receives that after the first failed call.
 const MAX_FAILURES: u32 = 2;
 
-/// How often a request looks into the store again because something was stored meanwhile. After
-/// that it makes its own call: what is stored is of no use to it.
+/// How often a request repeats its lookup before it makes its own call. By then, what others store
+/// is of no use to it.
 const MAX_LOOKUPS: u32 = 8;
 
 /// How a request takes part in coalescing.
@@ -61,7 +62,7 @@ impl Mode {
     }
 }
 
-/// What comes of joining.
+/// The result of joining.
 pub(super) enum Joined<ResBody: Body> {
     /// The request makes the call.
     Leader(Leader, Box<Lookup>),
@@ -168,8 +169,8 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// So many calls have failed that the request waits for no other. It is answered with the stale
-    /// response, or makes its own call.
+    /// Called after as many failed calls as the request waits for. Serves the stale response if
+    /// that is allowed. Otherwise the request makes its own call.
     fn stale_or_own_call<ResBody: OriginBody>(&self, mut lookup: Box<Lookup>) -> Joined<ResBody> {
         match lookup.take_found() {
             Found::Stale(selected) if self.may_serve_if_error(&selected) => {

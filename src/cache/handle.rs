@@ -48,7 +48,7 @@ impl<B> Handle<B> {
         &self.store
     }
 
-    /// Returns what makes this handle again, as long as another one is there.
+    /// Returns a function that restores the handle while the store is alive.
     pub(crate) fn weak(&self) -> impl Fn() -> Option<Self> + use<B> {
         let (store, observer) = (Arc::downgrade(&self.store), self.observer.clone());
         let keeps_damaged = self.keeps_damaged;
@@ -78,13 +78,13 @@ impl<B: Store> Handle<B> {
             Err(error) => (error, None),
         };
         if error.kind() == ErrorKind::Corrupt {
-            // Boxed, since the future of every hit would have room for it.
+            // Boxed, since the future of every hit would have to hold it.
             Box::pin(self.evict(key, seen)).await;
         }
         Err(error)
     }
 
-    /// Begins to write an entry. Not an `async fn`: it would have room for the head twice.
+    /// Begins to write an entry. Not an `async fn`, which would store the head twice.
     pub(crate) fn put<'a>(
         &'a self,
         key: &'a Key,

@@ -173,7 +173,7 @@ impl<B: Store> RequestRef<'_, B> {
         let mut is_seen = true;
         let removal = |head: &Head| {
             let is_older = head.is_response() && head.requested_at() <= requested_at;
-            // The entry that was seen goes whatever the clock said then.
+            // The seen entry is removed even if the clock was set back since.
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
         // The observer hears of a failure, and what was there stays.

@@ -97,7 +97,7 @@ impl LookupKeys {
 }
 
 impl Lookup {
-    /// Takes what was found. The rest is left as if nothing was.
+    /// Takes what was found, and leaves [`Found::Absent`].
     pub(super) fn take_found(&mut self) -> Found {
         mem::replace(&mut self.found, Found::Absent)
     }
@@ -258,8 +258,8 @@ impl<B: Store> RequestRef<'_, B> {
 
     async fn lookup_for_head(self) -> Lookup {
         // The response to a GET answers a HEAD as well (RFC 9111 §4). Under the HTTP rules, what
-        // the origin says to a HEAD freshens or ends it. By time alone, it answers while it is
-        // fresh.
+        // the origin says to a HEAD freshens or removes it. Under the fixed policy, it answers
+        // while it is fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
         if matches!(get.found, Found::Usable(_, Verdict::Fresh)) {
             return get;
@@ -328,7 +328,7 @@ impl<B: Store> RequestRef<'_, B> {
         self.lookup_after(read_primary(self.cache, primary).await).await
     }
 
-    /// The lookup of a request under whose primary key nothing is stored.
+    /// The lookup result if nothing is stored under the primary key.
     pub(super) fn absent(self, read: &PrimaryRead) -> Lookup {
         let PrimaryRead { key, generation, .. } = read;
         let key = LookupKeys::primary(*key);
@@ -342,7 +342,7 @@ impl<B: Store> RequestRef<'_, B> {
         self.judge(read, reason)
     }
 
-    /// Judges what was read. `absent` is the reason for a miss where that is nothing.
+    /// Judges what was read. `absent` is the reason to report if nothing was read.
     fn judge(self, read: Read, absent: Miss) -> Lookup {
         let Self { cache, options, parts, .. } = self;
         let Read { key, found, generation } = read;

@@ -9,25 +9,29 @@
 //! `pipeline` has these steps in this order. Each step is a call into one file below it. A file
 //! imports only from files further down this list, and `tests/imports.py` fails on a circle:
 //!
-//! - `service` is the service and its future. `pipeline` is the way of a request.
+//! - `service` is the service and its future. `pipeline` is the path of a request.
 //! - `range` fetches a part. `bypass` sends a request past the cache. `refresh` works in the
 //!   background. `follow` joins a call in flight.
 //! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` asks
 //!   about a stored response, or for a part, and chooses between the answer and a stale response.
 //!   `revalidate` freshens a stored response.
+//! - `record` writes what a cassette records. It uses `tee`, `body` and `handle`, but neither the
+//!   policy, nor the lookup, nor the calls.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
 //!   responses.
 //! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
 //! - `context` is the request on its way. `layer` is what clones of a layer share, and `config` has
 //!   its setters.
-//! - `outcome` says what a call comes to. It connects `coalesce`, the calls in flight, with `tee`,
-//!   the body that several requests read while it is stored.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
-//! - `record` writes what a cassette records, and shares nothing but the tee with the rest.
+//! - `outcome` is the result of a call. It connects `coalesce`, the calls in flight, with `tee`,
+//!   the body that several requests read while it is stored.
 //! - `variance` says where variants are stored. `handle` is the store with its observer.
 //! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
 //! This folder knows a store by its trait alone. The rules of caching are in the policy.
+//!
+//! Each request allocates and moves a future, so futures are kept small. An `async fn` stores each
+//! argument twice: some functions return a future instead. A step that few requests take is boxed.
 //!
 //! # Where to look
 //!
@@ -66,7 +70,7 @@
 //! | call | a request to the origin whose response may be stored |
 //! | call key | the key under which requests join a call: the primary key, or a variant's |
 //! | leader, follower | the request that makes a call, and one that waits for it |
-//! | outcome, share | what a call comes to, and what a follower receives of it |
+//! | outcome, share | the result of a call, and what a follower receives of it |
 //! | generation | a count of stored responses, which shows that one was stored after a lookup |
 //! | mark | a number for something that can be removed, such as a key or a tag |
 //! | detached | a call of a request that bypasses the cache, and may be stored all the same |

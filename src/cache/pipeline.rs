@@ -1,9 +1,9 @@
-//! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
+//! The path of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
 //! and stores what arrives), respond.
 //!
-//! Every decision is asked of the policy. Here is only the order of the steps. Most hits take the
-//! short way through [`serve`]. A request for which nothing is stored goes on to
-//! [`refresh_or_fetch`], and everything else goes through [`answer`].
+//! The policy makes the decisions. This file orders the steps. Most hits take the short path
+//! through [`serve`]. A request for which nothing is stored goes on to [`refresh_or_fetch`], and
+//! everything else goes through [`answer`].
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
@@ -49,7 +49,7 @@ where
     B: Store,
     ReqBody: AnyBody,
 {
-    // Not in the future, which would have room for the request and its parts.
+    // Not in the future, which would store the request and its parts.
     let (parts, body) = request.into_parts();
     async move {
         let rules = &cache.settings.rules;
@@ -78,7 +78,7 @@ where
 /// Answers a request that [`serve`] could not answer by one read. `read` is the entry under its
 /// primary key, if that has been read, or why the request bypasses the cache.
 ///
-/// Not an `async fn`: its future would have room for all that is moved into the others.
+/// Not an `async fn`: its future would store all that is moved into the others.
 fn answer_boxed<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,
@@ -103,7 +103,8 @@ where
             let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
             ctx.arrived = arrived;
             let upstream = Upstream { inner, body };
-            // The gate sends parts, and a `HEAD` without a key of its own, another way.
+            // No part, and no `HEAD` without a key of its own, gets here: `gate_and_key` returns
+            // `None` for them.
             if read.is_absent() && !no_vary_search::may_answer(&ctx.view()) {
                 let lookup = Box::new(ctx.view().absent(&read));
                 return Box::pin(refresh_or_fetch(ctx, upstream, lookup));
@@ -237,7 +238,7 @@ fn may_begin_refresh<B>(
 
 /// Answers a request that a stored response alone does not answer: refreshes it in the background,
 /// joins a call in flight, or calls the origin.
-#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
+#[expect(clippy::manual_async_fn, reason = "an `async fn` stores each argument twice")]
 fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,

@@ -152,7 +152,7 @@ pub(super) fn gateway_timeout<B: Store, ResBody: Body>(
     key: Option<Key>,
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
-    let text = format!("{why}, and the request asked for a stored one only (only-if-cached).");
+    let text = format!("{why}. The request accepts only a stored response (only-if-cached).");
     let (headers, body) = cache.settings.rules.unanswerable(&text);
     let mut response = Response::new(ResponseBody::stored(body.into()));
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;

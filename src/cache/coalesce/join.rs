@@ -52,7 +52,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
             match (join, &call.phase) {
                 (Join::Independent, _) => {}
                 (Join::MustLead, _) | (_, Phase::Over) => call.is_open = false,
-                // What comes of it was removed before this request.
+                // Its response was removed before this request.
                 (_, Phase::Calling | Phase::Settled(_)) if self.is_invalidated(call) => {
                     call.is_open = false;
                 }

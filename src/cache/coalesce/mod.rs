@@ -49,7 +49,7 @@ pub(crate) type Followed<O> = follower::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
 
-/// What a call comes to, as removals and later calls see it.
+/// The result of a call, as removals and later calls see it.
 pub(crate) trait Removable: Shareable<Key = Key> {
     fn view(&self) -> View<'_>;
 

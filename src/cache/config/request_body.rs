@@ -4,8 +4,8 @@ use crate::{CacheLayer, ConfigError};
 
 /// # Request bodies
 impl<B> CacheLayer<B> {
-    /// Whether the key has what a request body says, and not its bytes. Default: `false`. It
-    /// applies to three media types. Requests share a response then that did not before:
+    /// Whether request bodies are normalised before they become part of the key. Default: `false`.
+    /// It applies to three media types. Requests share a response then that did not before:
     ///
     /// - `application/json` and `+json` (RFC 6839): JSON that differs in whitespace, in the order
     ///   of the members of objects, or in the spelling of strings (`"\u0061"` is `"a"`). The order

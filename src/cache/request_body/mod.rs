@@ -68,8 +68,8 @@ impl ReadBody {
         Content { chunks, trailers: trailers.as_deref(), normal: *normal }
     }
 
-    /// The same with what counts in the key instead of the bytes. It is found once, since a request
-    /// may need several keys.
+    /// Adds the normalised body, which replaces the bytes in the key. It is computed once, since a
+    /// request may need several keys.
     pub(crate) fn normalized(
         mut self,
         normal: impl FnOnce(&[Bytes]) -> Option<NormalBody>,
