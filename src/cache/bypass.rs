@@ -8,7 +8,7 @@ use http::{Method, Request, Response, request};
 use http_body::Body;
 
 use super::{
-    ask::Arrived,
+    ask::ArrivedBody,
     body::ResponseBody,
     coalesce::{CallId, CallInfo},
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
@@ -104,13 +104,13 @@ impl<B: Store> Effects<B> {
         };
         let ending = may_end.then(context);
         let detached = may_store.then(|| {
-            let mut get = context();
-            get.parts.method = Method::GET;
+            let mut get_ctx = context();
+            get_ctx.parts.method = Method::GET;
             // The call begins before the request is sent: its response must not bring back what is
             // removed meanwhile, nor replace what is requested later. Few responses to a POST may
             // be stored, so nothing is read.
-            let call = get.detached_call(get.view().unread_get(), None);
-            (get, call)
+            let call = get_ctx.detached_call(get_ctx.view().unread_get(), None);
+            (get_ctx, call)
         });
         let (cache, method) = (cache.clone(), method.clone());
         Some(Self { cache, reason, method, url, requested_at, may_invalidate, ending, detached })
@@ -138,8 +138,8 @@ impl<B: Store> Effects<B> {
             ctx.end_by(&response, requested_at).await;
         }
         match detached {
-            Some((get, call)) => {
-                get.store_detached(line, response, body, call, requested_at, reason).await
+            Some((get_ctx, call)) => {
+                get_ctx.store_detached(line, response, body, call, requested_at, reason).await
             }
             None => {
                 let response = Response::from_parts(response.into_parts(), body);
@@ -237,7 +237,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Response<ResponseBody<ResBody>> {
         // Looked up now: the POST itself has removed what was there.
         let Lookup { key, .. } = self.view().lookup(None).await;
-        let body = Arrived::Unread(body);
+        let body = ArrivedBody::Unread(body);
         let received = self.receive(&key, response, body, requested_at, call.leader);
         self.respond_detached(request, received, reason).await
     }

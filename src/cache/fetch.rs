@@ -8,7 +8,7 @@ use http::{
 use http_body::Body;
 
 use super::{
-    ask::{Answer, Arrived, Fallback, Question},
+    ask::{Answer, ArrivedBody, Fallback, Question},
     body::ResponseBody,
     coalesce::Generation,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
@@ -54,10 +54,10 @@ pub(super) struct StorageDecision {
     pub(super) limits: Limits,
 }
 
-/// A response that has arrived, and what it is judged by.
-struct Arrival<ResBody: Body> {
+/// A response that has arrived and is yet to be handled.
+struct PendingResponse<ResBody: Body> {
     response: ResponseHead,
-    body: Arrived<ResBody>,
+    body: ArrivedBody<ResBody>,
     requested_at: Timestamp,
     /// Whether it ends other responses. The user's settings have a say in that, so it is asked once.
     ends: bool,
@@ -170,11 +170,11 @@ impl<B: Store> RequestContext<B> {
                 }
             };
             let response = ResponseHead::new(response, self.cache.settings.clock.now());
-            let body = Arrived::Unread(body);
+            let body = ArrivedBody::Unread(body);
             let ends = self.ends(&response, requested_at);
             Fetched::Received(if ends || self.needs_more_than_storing(&lookup, &response) {
-                let arrival = Arrival { response, body, requested_at, ends, seen: None };
-                Box::pin(self.judge_response(lookup, arrival, leader)).await
+                let pending = PendingResponse { response, body, requested_at, ends, seen: None };
+                Box::pin(self.handle_response(lookup, pending, leader)).await
             } else {
                 self.receive(&lookup.key, response, body, requested_at, leader)
             })
@@ -211,8 +211,8 @@ impl<B: Store> RequestContext<B> {
             }
             Answer::Response(response, body) => {
                 let ends = self.ends(&response, requested_at);
-                let arrival = Arrival { response, body, requested_at, ends, seen };
-                Fetched::Received(self.judge_response(lookup, arrival, leader).await)
+                let pending = PendingResponse { response, body, requested_at, ends, seen };
+                Fetched::Received(self.handle_response(lookup, pending, leader).await)
             }
         }
     }
@@ -253,7 +253,7 @@ impl<B: Store> RequestContext<B> {
         self.cache.settings.rules.ends(&exchange)
     }
 
-    /// Whether [`judge_response`](Self::judge_response) may do more with a response that ends no
+    /// Whether [`handle_response`](Self::handle_response) may do more with a response that ends no
     /// others than [`receive`](Self::receive) it. It freshens a `GET` by a `HEAD`, reads the body for
     /// an `ETag`, and looks for the latest resident. The two methods have to agree.
     fn needs_more_than_storing(&self, lookup: &Lookup, response: &ResponseHead) -> bool {
@@ -262,7 +262,7 @@ impl<B: Store> RequestContext<B> {
         let may_lie_beside = response.headers.contains_key(VARY)
             && (resident.is_some() || !self.cache.shared.calls.residents(primary).is_empty());
         may_lie_beside
-            || lookup.get.is_some()
+            || lookup.get_generation.is_some()
             || self.generates_etag(response)
             || self.may_have_missed(&lookup.generation, lookup.reason)
     }
@@ -273,21 +273,21 @@ impl<B: Store> RequestContext<B> {
         !self.cache.shared.calls.is_current(generation) || matches!(reason, Miss::StoreFailed(_))
     }
 
-    /// Judges a response: stores it if that is allowed, and removes what it ends.
-    async fn judge_response<ResBody: OriginBody>(
+    /// Handles a response: stores it if that is allowed, and removes what it ends.
+    async fn handle_response<ResBody: OriginBody>(
         &self,
         lookup: Box<Lookup>,
-        arrival: Arrival<ResBody>,
+        pending: PendingResponse<ResBody>,
         leader: Leader,
     ) -> Received<ResBody> {
-        let Lookup { key, generation, get, reason, .. } = *lookup;
-        let Arrival { response, body, requested_at, ends, seen } = arrival;
+        let Lookup { key, generation, get_generation, reason, .. } = *lookup;
+        let PendingResponse { response, body, requested_at, ends, seen } = pending;
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
             Box::pin(self.update_by_head(seen, &response, requested_at, &leader)).await;
-        } else if let Some(get) = get
-            && !self.cache.shared.calls.is_current(&get)
+        } else if let Some(get_generation) = get_generation
+            && !self.cache.shared.calls.is_current(&get_generation)
         {
             let update = self.update_later_get_by_head(&response, requested_at, &leader);
             Box::pin(update).await;
@@ -302,20 +302,20 @@ impl<B: Store> RequestContext<B> {
         }
         let stored_under = received.stored_under();
         // The writer of a response that is stored supersedes the older ones in its own group.
-        let is_any = match stored_under {
+        let had_in_flight = match stored_under {
             None => Box::pin(self.view().supersede_in_flight(&key, &call)).await,
             Some(_) => Box::pin(self.view().supersede_related_in_flight(&key, &call)).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
-        let (ended, get) = (calls.ended(), self.view().primary_of_get(&key));
-        let nothing_is_left = !has_stored && ended.contains(&key.call, &get);
-        if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
-            let count = ended.count(&get);
+        let (ended, get_key) = (calls.ended(), self.view().primary_of_get(&key));
+        let nothing_is_left = !has_stored && ended.contains(&key.call, &get_key);
+        if seen.is_some() || had_in_flight || stored_under.is_some() || !nothing_is_left {
+            let count = ended.count(&get_key);
             // What was in flight may have been stored before it could be kept out.
-            let has_stored = is_any || !calls.is_current(&generation);
+            let has_stored = had_in_flight || !calls.is_current(&generation);
             let end = self.end(&key, seen, stored_under, has_stored, requested_at);
-            let is_all = Box::pin(end).await;
-            if is_all && stored_under.is_none() {
+            let none_left = Box::pin(end).await;
+            if none_left && stored_under.is_none() {
                 ended.insert(&key.call, count);
             }
         }
@@ -375,7 +375,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         key: &LookupKeys,
         mut response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         requested_at: Timestamp,
         leader: Leader,
     ) -> Received<ResBody> {
@@ -420,7 +420,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         key: &LookupKeys,
         response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         decision: Result<StorageDecision, Refusal>,
         mut leader: Leader,
     ) -> Received<ResBody> {
@@ -443,8 +443,8 @@ impl<B: Store> RequestContext<B> {
             }
         };
         let body = match body {
-            Arrived::Unread(body) => Peeked::unread(body),
-            Arrived::Peeked(peeked) => peeked,
+            ArrivedBody::Unread(body) => Peeked::unread(body),
+            ArrivedBody::Peeked(peeked) => peeked,
         };
         let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
             plan;

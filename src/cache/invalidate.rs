@@ -19,7 +19,7 @@ use crate::{
     entry::Head,
     key::{Key, PLAIN_METHODS, Recipe, split_query},
     options::CacheOptions,
-    store::{Error, ErrorKind, Hit, Result, Store, Version},
+    store::{Error, ErrorKind, Result, Store, Version},
     time::Timestamp,
 };
 
@@ -80,8 +80,9 @@ impl<B: Store> Inner<B> {
     pub(crate) async fn remove_carrying(&self, tag: &str, spared: Option<&CallId>) -> Result<u64> {
         let calls = &self.shared.calls;
         let mut removed = Ok(0);
-        for (key, seen) in calls.invalidate_tag(tag, spared).await {
-            removed = add_removed(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
+        for (key, version) in calls.invalidate_tag(tag, spared).await {
+            removed =
+                add_removed(removed, self.handle.remove_if(&key, version).await.map(u64::from));
         }
         add_removed(removed, self.handle.remove_tagged(tag).await)
     }
@@ -96,21 +97,21 @@ impl<B: Store> Inner<B> {
     pub(crate) async fn change(
         &self,
         key: &Key,
-        mut seen: Version,
+        mut version: Version,
         mut head: Arc<Head>,
         mut choose: impl FnMut(&Head) -> Option<Change>,
     ) -> Result<bool> {
         for _ in 0..TRIES {
             let is_done = match choose(&head) {
                 None => return Ok(false),
-                Some(Change::Removal) => self.handle.remove_if(key, seen).await?,
-                Some(Change::Head(head)) => self.handle.update(key, seen, *head).await?,
+                Some(Change::Removal) => self.handle.remove_if(key, version).await?,
+                Some(Change::Head(head)) => self.handle.update(key, version, *head).await?,
             };
             if is_done {
                 return Ok(true);
             }
             match self.handle.get(key).await {
-                Ok(Some(Hit { head: now, version, .. })) => (head, seen) = (now, version),
+                Ok(Some(hit)) => (head, version) = (hit.head, hit.version),
                 Ok(None) => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
                 Err(error) => return Err(error),
@@ -127,19 +128,19 @@ impl<B: Store> RequestRef<'_, B> {
     /// store. Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        let is_any = self.cache.shared.calls.end_selected(call, &key.call, variant).await;
-        self.supersede_related_in_flight(key, call).await || is_any
+        let had_in_flight = self.cache.shared.calls.end_selected(call, &key.call, variant).await;
+        self.supersede_related_in_flight(key, call).await || had_in_flight
     }
 
     /// The same for calls in other groups than that of the request.
     pub(super) async fn supersede_related_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
-        let mut is_any = false;
+        let mut had_in_flight = false;
         for primary in self.related_primaries(key) {
             let variant = |names: &[_]| self.variant(&primary, names);
             let calls = &self.cache.shared.calls;
-            is_any |= calls.end_selected(&call.in_group(primary), &primary, variant).await;
+            had_in_flight |= calls.end_selected(&call.in_group(primary), &primary, variant).await;
         }
-        is_any
+        had_in_flight
     }
 
     /// The other primary keys under which an answer to the request ends responses: that of the
@@ -193,7 +194,7 @@ impl<B: Store> RequestRef<'_, B> {
         requested_at: Timestamp,
     ) -> bool {
         let Self { cache, parts, .. } = self;
-        let mut is_all = true;
+        let mut none_left = true;
         // The lookup has read the own key, unless a HEAD has found the response to a GET instead.
         // If there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
@@ -208,13 +209,13 @@ impl<B: Store> RequestRef<'_, B> {
             match read.found {
                 Ok(Some(hit)) => found.push((read.key.entry, hit)),
                 Ok(None) => {}
-                Err(_) => is_all = false,
+                Err(_) => none_left = false,
             }
             for unread in unread_variants(cache, &read.key, &parts.headers) {
                 match cache.handle.get(&unread).await {
                     Ok(Some(hit)) => found.push((unread, hit)),
                     Ok(None) => {}
-                    Err(_) => is_all = false,
+                    Err(_) => none_left = false,
                 }
             }
             for (key, hit) in found.into_iter().filter(|(key, _)| spared != Some(*key)) {
@@ -222,7 +223,7 @@ impl<B: Store> RequestRef<'_, B> {
                     let seen = Seen { key, version: hit.version, head: hit.head, resident: None };
                     self.remove_superseded(&seen, requested_at).await;
                 } else {
-                    is_all = false;
+                    none_left = false;
                 }
             }
         }
@@ -234,7 +235,7 @@ impl<B: Store> RequestRef<'_, B> {
         {
             self.remove_superseded(&Seen::of(&selected), requested_at).await;
         }
-        is_all
+        none_left
     }
 }
 

@@ -37,7 +37,8 @@
 //!
 //! - What happens on a hit? `pipeline.rs: serve`, `gate_and_key`; `lookup.rs: read_primary`,
 //!   `PrimaryRead::verdict`; `respond.rs: hit`, `stored`, `report`. Hits on other variants, on
-//!   parts and for `HEAD` go through `pipeline.rs: answer` and `lookup.rs: read_selected`, `judge`.
+//!   parts and for `HEAD` go through `pipeline.rs: answer` and `lookup.rs: read_selected`,
+//!   `find_verdict`.
 //! - Where is the origin called? `fetch.rs: call_origin` where nothing is stored, `ask.rs: ask`
 //!   where something is, and `bypass.rs: bypass`, all by `Origin::send` in `context.rs`.
 //! - Where do variants lie? `store.rs: keys`, by `variance.rs: Placement`. `lookup.rs: read` finds

@@ -10,7 +10,7 @@
 use http::response;
 
 use super::{
-    ask::Arrived,
+    ask::ArrivedBody,
     context::{OriginBody, RequestContext},
     fetch::{Received, StorageDecision},
     lookup::{Lookup, LookupKeys, read},
@@ -34,7 +34,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         key: &LookupKeys,
         response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         requested_at: Timestamp,
         part: Leader,
         whole: Leader,
@@ -84,7 +84,7 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
-        let joined = policy::combined_head(old, new, &union);
+        let combined = policy::combined_head(old, new, &union);
         let own = key.entry;
         let of_whole;
         let key = if union.is_whole() {
@@ -95,8 +95,8 @@ impl<B: Store> RequestContext<B> {
             key
         };
         let now = self.cache.settings.clock.now();
-        let joined = ResponseHead::new(joined, now);
-        let mut candidate = self.candidate(key, &joined, requested_at, now);
+        let combined = ResponseHead::new(combined, now);
+        let mut candidate = self.candidate(key, &combined, requested_at, now);
         candidate.by = BroughtBy::Parts(old);
         let plan = candidate.storable()?;
         if !union.is_whole() && plan.key != own {
@@ -104,7 +104,7 @@ impl<B: Store> RequestContext<B> {
         }
         let splice = stored.map(|hit| {
             let leads_to_others = hit.head.others().is_some();
-            Box::new(Splice { key: own, seen: hit.version, union, leads_to_others })
+            Box::new(Splice { key: own, version: hit.version, union, leads_to_others })
         });
         let (max, check) = (self.cache.settings.max_body, ResponseCheck::default());
         let limits = Limits { expected: Some(union.new), max, check };

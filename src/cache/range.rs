@@ -7,7 +7,7 @@
 use http::{Method, Response, StatusCode, request, response};
 
 use super::{
-    ask::{Answer, Arrived, Fallback, Question},
+    ask::{Answer, ArrivedBody, Fallback, Question},
     body::ResponseBody,
     bypass::{DetachedCall, passed, report_failure},
     context::{AnyBody, Origin, OriginBody, RequestContext, RequestRef, Upstream},
@@ -183,7 +183,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         calls: PartCalls,
         response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         requested_at: Timestamp,
     ) -> Response<ResponseBody<ResBody>> {
         let rules = &self.cache.settings.rules;

@@ -42,7 +42,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         group: &O::Key,
         key: &O::Key,
         info: I,
-        seen: &Generation<O::Key>,
+        generation: &Generation<O::Key>,
         join: Join,
         max_failures: u32,
     ) -> Role<I, O> {
@@ -73,7 +73,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
                 },
             }
         }
-        if join == Join::Either && !self.is_current(seen) {
+        if join == Join::Either && !self.is_current(generation) {
             if here.is_empty() {
                 calls.remove(group);
             }

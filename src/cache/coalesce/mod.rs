@@ -122,7 +122,7 @@ pub(crate) struct CallInfo {
 #[derive(Debug)]
 pub(crate) struct Freshening {
     key: Key,
-    seen: Version,
+    version: Version,
     tags: Vec<Box<str>>,
 }
 
@@ -168,9 +168,9 @@ impl<O: Removable> Calls<O> {
         self.0.table.generation(key)
     }
 
-    /// Whether nothing was stored for the key since `seen` was taken.
-    pub(crate) fn is_current(&self, seen: &Generation) -> bool {
-        self.0.table.is_current(seen)
+    /// Whether nothing was stored for the key since `generation` was taken.
+    pub(crate) fn is_current(&self, generation: &Generation) -> bool {
+        self.0.table.is_current(generation)
     }
 
     /// The residents that are on their way into the store under this primary key, the latest first.
@@ -209,13 +209,13 @@ impl<O: Removable> Calls<O> {
         &self,
         key: &Key,
         info: CallInfo,
-        seen: &Generation,
+        generation: &Generation,
         join: Join,
         max_failures: u32,
     ) -> Role<O> {
         // The response lies under the primary key, or under a variant's key that is made of it.
         let group = info.primary;
-        self.0.table.join(&group, key, info, seen, join, max_failures)
+        self.0.table.join(&group, key, info, generation, join, max_failures)
     }
 
     /// Begins a call that nobody joins, for a request that bypasses the cache.
@@ -247,8 +247,8 @@ impl<O: Removable> Calls<O> {
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
     /// next requests do not wait for each other.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
-        let is_passing = refusal == Refusal::Status && status.is_server_error();
-        if refusal.is_persistent() && !is_passing {
+        let is_transient = refusal == Refusal::Status && status.is_server_error();
+        if refusal.is_persistent() && !is_transient {
             self.0.hit_for_miss.insert(key, refusal == Refusal::Status);
         }
     }

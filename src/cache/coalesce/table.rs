@@ -144,9 +144,9 @@ impl<I, O: Shareable> Table<I, O> {
         Generation { key: key.clone(), count }
     }
 
-    /// Whether nothing was stored for the key since `seen` was taken.
-    pub(crate) fn is_current(&self, seen: &Generation<O::Key>) -> bool {
-        self.counter(&seen.key).load(Ordering::Acquire) == seen.count
+    /// Whether nothing was stored for the key since `generation` was taken.
+    pub(crate) fn is_current(&self, generation: &Generation<O::Key>) -> bool {
+        self.counter(&generation.key).load(Ordering::Acquire) == generation.count
     }
 
     /// The next number. Numbers identify calls, and order their beginnings.

@@ -160,7 +160,7 @@ async fn update_dependents<B: Store>(
         && !splice.leads_to_others
     {
         // The whole is complete. A failure leaves a part that is of no more use.
-        drop(handle.remove_if(&splice.key, splice.seen).await);
+        drop(handle.remove_if(&splice.key, splice.version).await);
     }
     handle.put_annotations(mem::take(annotations)).await;
 }
