@@ -197,10 +197,10 @@ async fn invalidate<B: Store>(
             cache.observer().tell(&Event::Invalidated { entries });
         }
     };
-    report(cache.remove_url(recipe, &url.text, own).await);
+    report(cache.remove_url(&url.text, own).await);
     let named = rules.named_urls(&url.text, &response.headers);
     for named in named.into_iter().filter_map(|named| recipe.url_of(named)) {
-        report(cache.remove_url(recipe, &named, own).await);
+        report(cache.remove_url(&named, own).await);
     }
     for group in rules.named_groups(&url.text, &response.headers) {
         report(cache.remove_carrying(&group, own).await);

@@ -118,8 +118,9 @@ pub(super) struct RequestContext<B> {
     pub(super) arrived: Option<Instant>,
     /// Whether it has waited for another request's call.
     pub(super) has_waited: bool,
-    /// The reason for the miss before it waited for another request's call.
-    pub(super) first_reason: Option<Miss>,
+    /// The reason for the miss before it waited for another request's call. It is set before the
+    /// request may wait.
+    pub(super) first_reason: Miss,
 }
 
 /// The calls that a request is part of. The inner service receives them in the extensions of the
@@ -144,7 +145,7 @@ impl<B> RequestContext<B> {
             read_body,
             arrived: None,
             has_waited: false,
-            first_reason: None,
+            first_reason: Miss::Absent,
         })
     }
 

@@ -116,7 +116,7 @@ impl<B: Store> RequestContext<B> {
         Ok(match fetched {
             Fetched::Failed(error) => return Err(error),
             Fetched::StaleIfError(selected, _why) => {
-                respond::from_store(self, selected, Verdict::Stale(Stale::IfError), reason)
+                respond::from_store(self, selected, Verdict::Stale(Stale::IfError))
             }
             Fetched::Freshened(selected, stored) => {
                 respond::freshened(self, selected, reason, stored)

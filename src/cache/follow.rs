@@ -19,7 +19,7 @@ use crate::{
     entry::Head,
     policy::Verdict,
     runtime::within,
-    status::{CacheStatus, Miss, Stale},
+    status::{CacheStatus, Stale},
     store::Store,
 };
 
@@ -157,7 +157,7 @@ impl<B: Store> RequestContext<B> {
                 match joined {
                     JoinedBody::FromStart(reader) => {
                         let body = SharedBody::follow(reader);
-                        Joined::Response(self.shared(&tee, body, lookup.reason))
+                        Joined::Response(self.shared(&tee, body))
                     }
                     JoinedBody::Late(settling) => {
                         let settled = within(self.longest_wait(), settling.done()).await;
@@ -175,7 +175,7 @@ impl<B: Store> RequestContext<B> {
         match lookup.take_found() {
             Found::Stale(selected) if self.may_serve_if_error(&selected) => {
                 let verdict = Verdict::Stale(Stale::IfError);
-                Joined::Response(respond::from_store(self, selected, verdict, lookup.reason))
+                Joined::Response(respond::from_store(self, selected, verdict))
             }
             found => {
                 lookup.found = found;
@@ -192,14 +192,14 @@ impl<B: Store> RequestContext<B> {
         lookup: Box<Lookup>,
     ) -> Option<Response<ResponseBody<ResBody>>> {
         let Found::Stale(mut selected) = lookup.found else { return None };
-        let reason = self.first_reason.unwrap_or(lookup.reason);
         let Selected { key, hit, .. } = &mut selected;
         if *key != freshened.key || hit.version != freshened.version {
             return None;
         }
         hit.head = freshened.head.clone();
         let now = self.cache.settings.clock.now();
-        let status = CacheStatus::revalidated(reason, *key, &hit.head, now, true, freshened.stored);
+        let (reason, stored) = (self.first_reason, freshened.stored);
+        let status = CacheStatus::revalidated(reason, *key, &hit.head, now, true, stored);
         Some(respond::stored(&self.cache, &self.parts, selected, status))
     }
 
@@ -208,12 +208,10 @@ impl<B: Store> RequestContext<B> {
         &self,
         tee: &Tee,
         body: SharedBody<ResBody::Error>,
-        reason: Miss,
     ) -> Response<ResponseBody<ResBody>> {
         let (head, progress) = (&tee.head, tee.progress.clone());
         let now = self.cache.settings.clock.now();
-        let reason = self.first_reason.unwrap_or(reason);
-        let status = CacheStatus::coalesced(reason, tee.key, Some(head), now, progress);
+        let status = CacheStatus::coalesced(self.first_reason, tee.key, Some(head), now, progress);
         let response = respond::not_modified(&self.parts, head)
             .unwrap_or_else(|| respond::shared(head, ResponseBody::shared(body)));
         respond::report(&self.cache, self.line(), response, status)

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     entry::Head,
-    key::{Key, PLAIN_METHODS, Recipe, split_query},
+    key::{Key, PLAIN_METHODS, split_query},
     options::CacheOptions,
     store::{Error, ErrorKind, Result, Store, Version},
     time::Timestamp,
@@ -36,12 +36,8 @@ pub(crate) enum Change {
 impl<B: Store> Inner<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and
     /// user. The `spared` call is the one that the removal belongs to: its response stays.
-    pub(crate) async fn remove_url(
-        &self,
-        recipe: &Recipe,
-        url: &str,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
+    pub(crate) async fn remove_url(&self, url: &str, spared: Option<&CallId>) -> Result<u64> {
+        let recipe = &self.settings.recipe;
         self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
         for method in &PLAIN_METHODS {
@@ -51,29 +47,21 @@ impl<B: Store> Inner<B> {
         removed = add_removed(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
         if self.settings.uses_no_vary_search() {
             // The responses to other queries of the path may answer this one.
-            removed = add_removed(removed, self.remove_path(recipe, url, spared).await);
+            removed = add_removed(removed, self.remove_path(url, spared).await);
         }
         removed
     }
 
     /// Removes the responses for the path of `url` that may answer other queries.
-    pub(crate) async fn remove_path(
-        &self,
-        recipe: &Recipe,
-        url: &str,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
-        self.remove_carrying(&recipe.path_tag(split_query(url).0), spared).await
+    pub(crate) async fn remove_path(&self, url: &str, spared: Option<&CallId>) -> Result<u64> {
+        let tag = self.settings.recipe.path_tag(split_query(url).0);
+        self.remove_carrying(&tag, spared).await
     }
 
     /// Removes the entry under `key`, whatever its URL is, and the calls in flight that bring it.
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
         self.shared.calls.invalidate_key(key).await;
         self.handle.remove(key).await.map(u64::from)
-    }
-
-    pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.remove_carrying(tag, None).await
     }
 
     /// Removes what carries `tag`. The `spared` call is the one that the removal belongs to.

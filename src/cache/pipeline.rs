@@ -251,15 +251,15 @@ where
 {
     async move {
         let mut mode = Mode::of(&ctx, &lookup);
-        ctx.first_reason = Some(lookup.reason);
+        ctx.first_reason = lookup.reason;
         let (leader, lookup) = loop {
             // Judge.
             lookup = match judge(lookup) {
-                Judged::Answers(selected, verdict, reason) => {
-                    return Ok(respond::from_store(&ctx, selected, verdict, reason));
+                Judged::Answers(selected, verdict) => {
+                    return Ok(respond::from_store(&ctx, selected, verdict));
                 }
                 Judged::DueForRefresh(selected, verdict, lookup) => {
-                    let response = respond::from_store(&ctx, selected, verdict, lookup.reason);
+                    let response = respond::from_store(&ctx, selected, verdict);
                     refresh::start(ctx, upstream, lookup);
                     return Ok(response);
                 }
@@ -290,7 +290,7 @@ where
 /// What the stored response is good for.
 enum Judged {
     /// It answers the request: it is fresh, or may be served stale.
-    Answers(Selected, Verdict, Miss),
+    Answers(Selected, Verdict),
     /// It answers the request, and is refreshed in the background.
     DueForRefresh(Selected, Verdict, Box<Lookup>),
     /// It does not answer the request.
@@ -312,7 +312,7 @@ fn judge(mut lookup: Box<Lookup>) -> Judged {
             lookup.found = Found::Stale(selected);
             return Judged::NeedsOrigin(lookup);
         }
-        _ => return Judged::Answers(selected, verdict, lookup.reason),
+        _ => return Judged::Answers(selected, verdict),
     }
     // The refresh needs the entry without its body.
     let Selected { key, hit, resident } = &selected;

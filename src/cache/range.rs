@@ -102,7 +102,7 @@ impl<B: Store> RequestContext<B> {
                 respond::freshened(&self, selected, reason, stored)
             }
             Answer::StaleIfError(selected, _why) => {
-                respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
+                respond::from_store(&self, selected, Verdict::Stale(Stale::IfError))
             }
             Answer::Failed(error) => {
                 report_failure(&self.cache, self.line(), REASON);

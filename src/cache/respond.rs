@@ -87,21 +87,18 @@ pub(super) fn hit<B: Store, ResBody: Body>(
     stored(cache, request, selected, status)
 }
 
-/// The same, after the request may have waited for another request's call. `reason` is why the last
-/// lookup was a miss.
+/// The same, after the request may have waited for another request's call.
 pub(super) fn from_store<B: Store, ResBody: Body>(
     ctx: &RequestContext<B>,
     selected: Selected,
     verdict: Verdict,
-    reason: Miss,
 ) -> Response<ResponseBody<ResBody>> {
     let now = ctx.cache.settings.clock.now();
     if !ctx.has_waited || matches!(verdict, Verdict::Stale(_)) {
         return hit(&ctx.cache, &ctx.parts, selected, verdict, now);
     }
     let (key, head) = (selected.key, &selected.hit.head);
-    let reason = ctx.first_reason.unwrap_or(reason);
-    let status = CacheStatus::coalesced(reason, key, Some(head), now, Stored::Yes);
+    let status = CacheStatus::coalesced(ctx.first_reason, key, Some(head), now, Stored::Yes);
     stored(&ctx.cache, &ctx.parts, selected, status)
 }
 
