@@ -11,6 +11,7 @@ use std::{
     cell::Cell,
     cmp::Reverse,
     fmt,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex},
 };
 
@@ -287,28 +288,9 @@ impl<O: Removable> Leader<O> {
         Self { leader, _gauge: None }
     }
 
-    /// See [`Uncounted::settle`].
-    pub(crate) fn settle(&mut self, outcome: O) -> bool {
-        self.leader.settle(outcome)
-    }
-
     /// Reports that the call failed.
     pub(crate) fn fail(self) {
         self.leader.fail();
-    }
-
-    /// See [`Uncounted::has_stored`].
-    pub(crate) fn has_stored(&mut self, at: StoredAt) {
-        self.leader.has_stored(at);
-    }
-
-    pub(crate) fn id(&self) -> CallId {
-        self.leader.id()
-    }
-
-    /// Whether its response was removed in flight, as far as is known.
-    pub(crate) fn is_invalidated(&self) -> bool {
-        self.leader.is_invalidated()
     }
 
     /// Why its response must not be stored for the requests that join under `call_key`, if a later
@@ -318,5 +300,19 @@ impl<O: Removable> Leader<O> {
             Newer::Response => Refusal::Superseded,
             Newer::End => Refusal::Ended,
         })
+    }
+}
+
+impl<O: Removable> Deref for Leader<O> {
+    type Target = Uncounted<O>;
+
+    fn deref(&self) -> &Uncounted<O> {
+        &self.leader
+    }
+}
+
+impl<O: Removable> DerefMut for Leader<O> {
+    fn deref_mut(&mut self) -> &mut Uncounted<O> {
+        &mut self.leader
     }
 }
