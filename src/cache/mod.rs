@@ -10,11 +10,11 @@
 //! imports only from files further down this list, and `tests/imports.py` fails on a circle:
 //!
 //! - `service` is the service and its future. `pipeline` is the path of a request.
-//! - `range` fetches a part. `bypass` sends a request past the cache. `refresh` works in the
-//!   background. `follow` joins a call in flight.
-//! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` asks
-//!   about a stored response, or for a part, and chooses between the answer and a stale response.
-//!   `revalidate` freshens a stored response.
+//! - `parts` fetches a part, and combines it with the stored one. `bypass` sends a request past the
+//!   cache. `refresh` works in the background. `follow` joins a call in flight.
+//! - `fetch` makes a call, judges the answer and stores it. `ask` asks about a stored response, or
+//!   for a part, and chooses between the answer and a stale response. `revalidate` freshens a
+//!   stored response.
 //! - `record` writes what a cassette records. It uses `tee`, `body` and `handle`, but neither the
 //!   policy, nor the lookup, nor the calls.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
@@ -46,7 +46,7 @@
 //! - Is a response too large? `store.rs: limits` by its head, `tee/source.rs: take_chunk` by its
 //!   body, `policy::combine` for parts.
 //! - Why was a response not stored? `Rules::storable`; `store.rs: plan`, `limits`; `outcome.rs:
-//!   settle` for what happened in flight; `tee` for its body; `partial.rs` and `revalidate.rs`. The
+//!   settle` for what happened in flight; `tee` for its body; `parts.rs` and `revalidate.rs`. The
 //!   user learns it from `CacheStatus::stored` and `Event::NotStored`.
 //! - Where does a 304 update the stored response? `ask.rs: ask`; then `revalidate.rs: freshen`,
 //!   `new_head`, `replace_head`, `swap_head`.
@@ -95,10 +95,9 @@ mod layer;
 mod lookup;
 mod no_vary_search;
 mod outcome;
-mod partial;
+mod parts;
 mod peeked;
 mod pipeline;
-mod range;
 #[cfg(feature = "testing")]
 mod record;
 mod refresh;

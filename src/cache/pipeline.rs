@@ -18,7 +18,7 @@ use super::{
     layer::Inner,
     lookup::{self, Found, Lookup, PrimaryRead, Selected},
     no_vary_search,
-    range::has_part,
+    parts::has_part,
     refresh,
     request_body::RequestBody,
     respond,
