@@ -100,7 +100,7 @@ impl<B: Store> Effects<B> {
         let requested_at = settings.clock.now();
         let context = || {
             let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
-            RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
+            RequestContext::new(cache.clone(), parts, url, options, ReadBody::default(), None)
         };
         let ending = may_end.then(context);
         let detached = may_store.then(|| {

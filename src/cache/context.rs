@@ -115,7 +115,7 @@ pub(super) struct RequestContext<B> {
     /// What was read of its body for the key.
     read_body: ReadBody,
     /// When the request arrived. `None` where no time limit depends on it.
-    pub(super) arrived: Option<Instant>,
+    arrived: Option<Instant>,
     /// Whether it has waited for another request's call.
     pub(super) has_waited: bool,
     /// The reason for the miss before it waited for another request's call. It is set before the
@@ -136,6 +136,7 @@ impl<B> RequestContext<B> {
         url: RequestUrl,
         options: CacheOptions,
         read_body: ReadBody,
+        arrived: Option<Instant>,
     ) -> Box<Self> {
         Box::new(Self {
             cache,
@@ -143,7 +144,7 @@ impl<B> RequestContext<B> {
             url,
             options,
             read_body,
-            arrived: None,
+            arrived,
             has_waited: false,
             first_reason: Miss::Absent,
         })

@@ -100,8 +100,7 @@ where
     match gated {
         Ok((Some(read), url)) => {
             let body = RequestBody::untouched(body);
-            let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
-            ctx.arrived = arrived;
+            let ctx = RequestContext::new(cache, parts, url, options, body.read(), arrived);
             let upstream = Upstream { inner, body };
             // No part, and no `HEAD` without a key of its own, gets here: `gate_and_key` returns
             // `None` for them.
@@ -181,8 +180,7 @@ where
         let recipe = &cache.settings.recipe;
         read = read.normalized(|chunks| recipe.normal_body(&parts.headers, chunks));
     }
-    let mut ctx = RequestContext::new(cache, parts, url, options, read);
-    ctx.arrived = arrived;
+    let ctx = RequestContext::new(cache, parts, url, options, read, arrived);
     Box::pin(answer(ctx, Upstream { inner, body }, None)).await
 }
 
