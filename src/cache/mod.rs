@@ -15,13 +15,13 @@
 //! - `fetch` makes a call, judges the answer and stores it. `ask` asks about a stored response, or
 //!   for a part, and chooses between the answer and a stale response. `revalidate` freshens a
 //!   stored response.
-//! - `record` writes what a cassette records. It uses `tee`, `body` and `handle`, but neither the
-//!   policy, nor the lookup, nor the calls.
+//! - `record` writes what a cassette records. It uses the tee, the body and the store handle,
+//!   but neither the policy, nor the lookup, nor the calls.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
 //!   responses.
 //! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
-//! - `context` is the request on its way. `layer` is what clones of a layer share, and `config` has
-//!   its setters.
+//! - `context` is the request on its way. `config` has the setters of a layer, and `layer` is what
+//!   its clones share.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
 //! - `outcome` is the result of a call. It connects `coalesce`, the calls in flight, with `tee`,
 //!   the body that several requests read while it is stored.
