@@ -30,7 +30,7 @@ pub(super) struct Question {
     pub(super) stored: Option<Selected>,
     /// The conditions for the stored response.
     pub(super) conditions: Option<Conditions>,
-    /// What the observer hears of a second call. `None` if it hears of no call.
+    /// The key and the reason for the event of a second call. `None` if there is no event.
     pub(super) observed: Option<(Key, Miss)>,
     pub(super) fallback: Fallback,
 }
@@ -44,11 +44,11 @@ pub(super) enum Fallback {
     Always,
 }
 
-/// What comes of asking the origin.
+/// The result of asking the origin.
 pub(super) enum Answer<ResBody: Body, E> {
     /// The stored response is still valid. These are the fields of the 304.
     NotModified(Selected, HeaderMap),
-    Response(ResponseHead, Arrived<ResBody>),
+    Response(ResponseHead, ArrivedBody<ResBody>),
     /// The origin failed. The stored response is served instead, or goes on being served if this is
     /// a refresh.
     StaleIfError(Selected, RefreshError),
@@ -64,12 +64,12 @@ enum Reply<ResBody, E> {
 }
 
 /// The body of a response. Its start may have been read to see whether it fails at once.
-pub(super) enum Arrived<ResBody: Body> {
+pub(super) enum ArrivedBody<ResBody: Body> {
     Unread(ResBody),
     Peeked(Peeked<ResBody>),
 }
 
-impl<ResBody: OriginBody> Arrived<ResBody> {
+impl<ResBody: OriginBody> ArrivedBody<ResBody> {
     /// The body as the caller receives it.
     pub(super) fn into_body(self) -> ResponseBody<ResBody> {
         match self {
@@ -78,7 +78,7 @@ impl<ResBody: OriginBody> Arrived<ResBody> {
         }
     }
 
-    /// The same, with what can be read of it at once.
+    /// The same body, after what is ready of it was read.
     pub(super) async fn peek_ready(self) -> Self {
         let mut peeked = match self {
             Self::Unread(body) => Peeked::unread(body),
@@ -131,7 +131,9 @@ impl<B: Store> RequestContext<B> {
         };
         let (parts, body) = response.into_parts();
         let response = ResponseHead::new(parts, self.cache.settings.clock.now());
-        let Some(stale) = stale else { return Answer::Response(response, Arrived::Unread(body)) };
+        let Some(stale) = stale else {
+            return Answer::Response(response, ArrivedBody::Unread(body));
+        };
         match Box::pin(self.check_for_failure(&response, body)).await {
             Ok(body) => Answer::Response(response, body),
             Err(why) => Answer::StaleIfError(stale, why),
@@ -195,14 +197,14 @@ impl<B: Store> RequestContext<B> {
         &self,
         response: &response::Parts,
         body: ResBody,
-    ) -> Result<Arrived<ResBody>, RefreshError> {
+    ) -> Result<ArrivedBody<ResBody>, RefreshError> {
         let rules = &self.cache.settings.rules;
         if let Some(failure) = rules.failure(response) {
             return Err(failure.into());
         }
         // The first event of a stream of events may take long.
         if policy::is_live(&response.headers) {
-            return Ok(Arrived::Unread(body));
+            return Ok(ArrivedBody::Unread(body));
         }
         let mut peeked = Peeked::unread(body);
         if peeked.peek().await.is_err() {
@@ -210,7 +212,7 @@ impl<B: Store> RequestContext<B> {
         }
         match peeked.trailers().and_then(|fields| rules.failure_behind(fields)) {
             Some(failure) => Err(failure.into()),
-            None => Ok(Arrived::Peeked(peeked)),
+            None => Ok(ArrivedBody::Peeked(peeked)),
         }
     }
 

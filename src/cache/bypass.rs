@@ -8,7 +8,7 @@ use http::{Method, Request, Response, request};
 use http_body::Body;
 
 use super::{
-    ask::Arrived,
+    ask::ArrivedBody,
     body::ResponseBody,
     coalesce::{CallId, CallInfo},
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
@@ -68,14 +68,14 @@ struct Effects<B> {
     requested_at: Timestamp,
     /// Whether it may remove what an unsafe request has made stale.
     may_invalidate: bool,
-    /// The request, if its response may end what the cache answers such requests with.
+    /// The request, if its response may end stored responses to `GET` and `HEAD`, and its call.
     ending: Option<(Box<RequestContext<B>>, DetachedCall)>,
     /// The `GET` that the response may be stored for, and its call.
     detached: Option<(Box<RequestContext<B>>, DetachedCall)>,
 }
 
 impl<B: Store> Effects<B> {
-    /// What may come of the request. `None` if nothing may. If the response may be stored, its call
+    /// The effects that the response may have, or `None`. If the response may be stored, its call
     /// begins here.
     fn of(
         cache: &Arc<Inner<B>>,
@@ -100,7 +100,7 @@ impl<B: Store> Effects<B> {
         let requested_at = settings.clock.now();
         let context = || {
             let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
-            RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
+            RequestContext::new(cache.clone(), parts, url, options, ReadBody::default(), None)
         };
         // The call brings nothing into the store. It orders the answer among the calls in flight.
         let ending = may_end.then(|| {
@@ -109,13 +109,13 @@ impl<B: Store> Effects<B> {
             (ctx, call)
         });
         let detached = may_store.then(|| {
-            let mut get = context();
-            get.parts.method = Method::GET;
+            let mut get_ctx = context();
+            get_ctx.parts.method = Method::GET;
             // The call begins before the request is sent: its response must not bring back what is
             // removed meanwhile, nor replace what is requested later. Few responses to a POST may
             // be stored, so nothing is read.
-            let call = get.detached_call(get.view().unread(&Method::GET), None);
-            (get, call)
+            let call = get_ctx.detached_call(get_ctx.view().unread(&Method::GET), None);
+            (get_ctx, call)
         });
         let (cache, method) = (cache.clone(), method.clone());
         Some(Self { cache, reason, method, url, requested_at, may_invalidate, ending, detached })
@@ -135,7 +135,7 @@ impl<B: Store> Effects<B> {
             call.refusal().is_none() && rules.stores_detached(&url.text, &method, &response)
         });
         if self.may_invalidate && rules.invalidates(&method, response.status) {
-            // What is stored of this very response is no older than it.
+            // The removal spares this response's own call.
             let own = detached.as_ref().map(|(_, call)| call.leader.id());
             invalidate(&cache, &url, &response, own.as_ref()).await;
         }
@@ -143,8 +143,8 @@ impl<B: Store> Effects<B> {
             ctx.end_by(&response, call, requested_at).await;
         }
         match detached {
-            Some((get, call)) => {
-                get.store_detached(line, response, body, call, requested_at, reason).await
+            Some((get_ctx, call)) => {
+                get_ctx.store_detached(line, response, body, call, requested_at, reason).await
             }
             None => {
                 let response = Response::from_parts(response.into_parts(), body);
@@ -202,10 +202,10 @@ async fn invalidate<B: Store>(
             cache.observer().tell(&Event::Invalidated { entries });
         }
     };
-    report(cache.remove_url(recipe, &url.text, own).await);
+    report(cache.remove_url(&url.text, own).await);
     let named = rules.named_urls(&url.text, &response.headers);
     for named in named.into_iter().filter_map(|named| recipe.url_of(named)) {
-        report(cache.remove_url(recipe, &named, own).await);
+        report(cache.remove_url(&named, own).await);
     }
     for group in rules.named_groups(&url.text, &response.headers) {
         report(cache.remove_carrying(&group, own).await);
@@ -243,7 +243,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Response<ResponseBody<ResBody>> {
         // Looked up now: the POST itself has removed what was there.
         let Lookup { key, .. } = self.view().lookup(None).await;
-        let body = Arrived::Unread(body);
+        let body = ArrivedBody::Unread(body);
         let received = self.receive(&key, response, body, requested_at, call.leader);
         self.respond_detached(request, received, reason).await
     }

@@ -74,7 +74,7 @@ where
 
 pin_project! {
     /// Sends a request when the service is ready, and drops the service then, as tower's `Oneshot`
-    /// does. An `async fn` would keep room for the request twice.
+    /// does. An `async fn` would store the request twice.
     #[project = SendingProj]
     enum Sending<S: Service<Request<B>>, B> {
         Waiting { service: S, request: Option<Request<B>> },
@@ -115,11 +115,12 @@ pub(super) struct RequestContext<B> {
     /// What was read of its body for the key.
     read_body: ReadBody,
     /// When the request arrived. `None` where no time limit depends on it.
-    pub(super) arrived: Option<Instant>,
+    arrived: Option<Instant>,
     /// Whether it has waited for another request's call.
     pub(super) has_waited: bool,
-    /// The reason for the miss before it waited for another request's call.
-    pub(super) first_reason: Option<Miss>,
+    /// The reason for the miss before it waited for another request's call. It is set before the
+    /// request may wait.
+    pub(super) first_reason: Miss,
 }
 
 /// The calls that a request is part of. The inner service receives them in the extensions of the
@@ -135,6 +136,7 @@ impl<B> RequestContext<B> {
         url: RequestUrl,
         options: CacheOptions,
         read_body: ReadBody,
+        arrived: Option<Instant>,
     ) -> Box<Self> {
         Box::new(Self {
             cache,
@@ -142,9 +144,9 @@ impl<B> RequestContext<B> {
             url,
             options,
             read_body,
-            arrived: None,
+            arrived,
             has_waited: false,
-            first_reason: None,
+            first_reason: Miss::Absent,
         })
     }
 
@@ -164,14 +166,14 @@ impl<B> RequestContext<B> {
         RequestLine::new(&self.parts.method, &self.url.text)
     }
 
-    /// Whether it is part of a call that this very layer makes for `key`. If it waited for that
-    /// call, it would wait for itself.
+    /// Whether this layer's own call for `key` caused this request. Waiting for that call would
+    /// deadlock.
     pub(super) fn is_inside_call(&self, key: &Key) -> bool {
         let calls: Option<&OuterCalls> = self.parts.extensions.get();
         calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.calls.id(), *key)))
     }
 
-    /// What is left of the time that the request gives itself, where it names a limit.
+    /// The time left until the request's own deadline, if it has one.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let limit = self.cache.settings.rules.time_limit(&self.parts.headers)?;
         Some(limit.saturating_sub(self.arrived?.elapsed()))

@@ -8,7 +8,7 @@ use http::{
 use http_body::Body;
 
 use super::{
-    ask::{Answer, Arrived, Fallback, Question},
+    ask::{Answer, ArrivedBody, Fallback, Question},
     body::ResponseBody,
     coalesce::Generation,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
@@ -29,7 +29,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a call has come to.
+/// The result of a call, for the request that made it.
 pub(super) enum Fetched<ResBody: Body, E> {
     /// The inner service failed, and no stale response may be served.
     Failed(E),
@@ -54,10 +54,10 @@ pub(super) struct StorageDecision {
     pub(super) limits: Limits,
 }
 
-/// A response that has arrived, and what it is judged by.
-struct Arrival<ResBody: Body> {
+/// A response that has arrived and is yet to be handled.
+struct PendingResponse<ResBody: Body> {
     response: ResponseHead,
-    body: Arrived<ResBody>,
+    body: ArrivedBody<ResBody>,
     requested_at: Timestamp,
     /// Whether it ends other responses. The user's settings have a say in that, so it is asked once.
     ends: bool,
@@ -66,7 +66,7 @@ struct Arrival<ResBody: Body> {
 }
 
 impl<ResBody: Body, E> Fetched<ResBody, E> {
-    /// Reads what is there at once of a small body that is being stored.
+    /// Reads what is ready of a small body that is being stored.
     pub(super) async fn read_ahead(&mut self) {
         if let Self::Received(Received::Storing(_, _, body)) = self {
             body.read_ahead().await;
@@ -85,8 +85,8 @@ impl<ResBody: Body> Received<ResBody> {
 }
 
 impl<B: Store> RequestContext<B> {
-    /// Reports what the call of a request has come to. The request was looked up under `key`, and
-    /// was a miss for this `reason`.
+    /// Reports the result of the call of a request. The request was looked up under `key`, and was
+    /// a miss for this `reason`.
     pub(super) fn report_fetched<ResBody: Body, E>(
         &self,
         fetched: &Fetched<ResBody, E>,
@@ -116,7 +116,7 @@ impl<B: Store> RequestContext<B> {
         Ok(match fetched {
             Fetched::Failed(error) => return Err(error),
             Fetched::StaleIfError(selected, _why) => {
-                respond::from_store(self, selected, Verdict::Stale(Stale::IfError), reason)
+                respond::from_store(self, selected, Verdict::Stale(Stale::IfError))
             }
             Fetched::Freshened(selected, stored) => {
                 respond::freshened(self, selected, reason, stored)
@@ -145,7 +145,7 @@ impl<B: Store> RequestContext<B> {
     ///
     /// A miss takes the short way here if nothing is stored for it, and its response needs no more
     /// than storing. Everything else is boxed, so that the future of such a miss stays small. For
-    /// the same reason, this is no `async fn`: it would have room for each argument twice.
+    /// the same reason, this is no `async fn`.
     pub(super) fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
@@ -170,11 +170,11 @@ impl<B: Store> RequestContext<B> {
                 }
             };
             let response = ResponseHead::new(response, self.cache.settings.clock.now());
-            let body = Arrived::Unread(body);
+            let body = ArrivedBody::Unread(body);
             let ends = self.ends(&response, requested_at);
             Fetched::Received(if ends || self.needs_more_than_storing(&lookup, &response) {
-                let arrival = Arrival { response, body, requested_at, ends, seen: None };
-                Box::pin(self.judge_response(lookup, arrival, leader)).await
+                let pending = PendingResponse { response, body, requested_at, ends, seen: None };
+                Box::pin(self.handle_response(lookup, pending, leader)).await
             } else {
                 self.receive(&lookup.key, response, body, requested_at, leader)
             })
@@ -211,8 +211,8 @@ impl<B: Store> RequestContext<B> {
             }
             Answer::Response(response, body) => {
                 let ends = self.ends(&response, requested_at);
-                let arrival = Arrival { response, body, requested_at, ends, seen };
-                Fetched::Received(self.judge_response(lookup, arrival, leader).await)
+                let pending = PendingResponse { response, body, requested_at, ends, seen };
+                Fetched::Received(self.handle_response(lookup, pending, leader).await)
             }
         }
     }
@@ -236,7 +236,8 @@ impl<B: Store> RequestContext<B> {
         Box::new(Question { forwarded, stored, conditions, observed, fallback })
     }
 
-    /// The head of the request as the origin receives it, without the cache's own conditions.
+    /// The head of the request as the origin receives it. If nothing is revalidated (`conditions`
+    /// is `None`) and the response may be stored, the caller's conditions are removed.
     fn forwarded_to(&self, lookup: &Lookup, conditions: Option<&Conditions>) -> request::Parts {
         let mut forwarded = self.forwarded(&lookup.key.call);
         if conditions.is_none() && self.may_store(&lookup.key.call) {
@@ -252,7 +253,7 @@ impl<B: Store> RequestContext<B> {
         self.cache.settings.rules.ends(&exchange)
     }
 
-    /// Whether [`judge_response`](Self::judge_response) may do more with a response that ends no
+    /// Whether [`handle_response`](Self::handle_response) may do more with a response that ends no
     /// others than [`receive`](Self::receive) it. It freshens a `GET` by a `HEAD`, reads the body for
     /// an `ETag`, and looks for the latest resident. The two methods have to agree.
     fn needs_more_than_storing(&self, lookup: &Lookup, response: &ResponseHead) -> bool {
@@ -261,7 +262,7 @@ impl<B: Store> RequestContext<B> {
         let may_lie_beside = response.headers.contains_key(VARY)
             && (resident.is_some() || !self.cache.shared.calls.residents(primary).is_empty());
         may_lie_beside
-            || lookup.get.is_some()
+            || lookup.get_generation.is_some()
             || self.generates_etag(response)
             || self.may_have_missed(&lookup.generation, lookup.reason)
     }
@@ -272,21 +273,21 @@ impl<B: Store> RequestContext<B> {
         !self.cache.shared.calls.is_current(generation) || matches!(reason, Miss::StoreFailed(_))
     }
 
-    /// Judges a response: stores it if that is allowed, and removes what it ends.
-    async fn judge_response<ResBody: OriginBody>(
+    /// Handles a response: stores it if that is allowed, and removes what it ends.
+    async fn handle_response<ResBody: OriginBody>(
         &self,
         lookup: Box<Lookup>,
-        arrival: Arrival<ResBody>,
+        pending: PendingResponse<ResBody>,
         leader: Leader,
     ) -> Received<ResBody> {
-        let Lookup { key, generation, get, reason, .. } = *lookup;
-        let Arrival { response, body, requested_at, ends, seen } = arrival;
+        let Lookup { key, generation, get_generation, reason, .. } = *lookup;
+        let PendingResponse { response, body, requested_at, ends, seen } = pending;
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
             Box::pin(self.update_by_head(&key, seen, &response, requested_at, &leader)).await;
-        } else if let Some(get) = get
-            && !self.cache.shared.calls.is_current(&get)
+        } else if let Some(get_generation) = get_generation
+            && !self.cache.shared.calls.is_current(&get_generation)
         {
             let update = self.update_later_get_by_head(&key, &response, requested_at, &leader);
             Box::pin(update).await;
@@ -301,29 +302,29 @@ impl<B: Store> RequestContext<B> {
         }
         let stored_under = received.stored_under();
         // The writer of a response that is stored supersedes the older ones in its own group.
-        let is_any = match stored_under {
+        let had_in_flight = match stored_under {
             None => Box::pin(self.view().supersede_in_flight(&key, &call)).await,
             Some(_) => Box::pin(self.view().supersede_related_in_flight(&key, &call)).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
-        let (ended, get) = (calls.ended(), self.view().primary_of_get(&key));
-        let nothing_is_left = !has_stored && ended.contains(&key.call, &get);
-        if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
-            let count = ended.count(&get);
+        let (ended, get_key) = (calls.ended(), self.view().primary_of_get(&key));
+        let nothing_is_left = !has_stored && ended.contains(&key.call, &get_key);
+        if seen.is_some() || had_in_flight || stored_under.is_some() || !nothing_is_left {
+            let count = ended.count(&get_key);
             // What was in flight may have been stored before it could be kept out.
-            let has_stored = is_any || !calls.is_current(&generation);
+            let has_stored = had_in_flight || !calls.is_current(&generation);
             let end = self.end(&key, seen, stored_under, has_stored, requested_at);
-            let is_all = Box::pin(end).await;
-            if is_all && stored_under.is_none() {
+            let none_left = Box::pin(end).await;
+            if none_left && stored_under.is_none() {
                 ended.insert(&key.call, count);
             }
         }
         received
     }
 
-    /// Removes what an answer ends: the response that the call was made for, whatever becomes of
-    /// the answer, and the others. The answer itself may be stored under a key already. Returns
-    /// whether nothing is left that such an answer ends.
+    /// Removes the stored responses that an answer ends: `seen`, which the call was made for, and
+    /// those in `remove_ended`, which spares the entry `stored_under`. Returns whether none is
+    /// left.
     pub(super) async fn end(
         &self,
         key: &LookupKeys,
@@ -339,10 +340,10 @@ impl<B: Store> RequestContext<B> {
         self.view().remove_ended(key, stored_under, has_stored, requested_at).await && is_removed
     }
 
-    /// The keys with the resident that is under the primary key by now, if that matters. A response
-    /// that varies must not take the place of a new resident. It must not continue the family of a
-    /// resident that is lost. The lookup was a miss for this `reason`, and read the store in this
-    /// `generation`.
+    /// Replaces the resident in `key` by the current one, if the response varies and the lookup may
+    /// be outdated. A response that varies must not take the place of a new resident. It must not
+    /// continue the family of a resident that is lost. The lookup was a miss for this `reason`, and
+    /// read the store in this `generation`.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,
@@ -375,7 +376,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         key: &LookupKeys,
         mut response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         requested_at: Timestamp,
         leader: Leader,
     ) -> Received<ResBody> {
@@ -420,7 +421,7 @@ impl<B: Store> RequestContext<B> {
         &self,
         key: &LookupKeys,
         response: ResponseHead,
-        body: Arrived<ResBody>,
+        body: ArrivedBody<ResBody>,
         decision: Result<StorageDecision, Refusal>,
         mut leader: Leader,
     ) -> Received<ResBody> {
@@ -444,8 +445,8 @@ impl<B: Store> RequestContext<B> {
             }
         };
         let body = match body {
-            Arrived::Unread(body) => Peeked::unread(body),
-            Arrived::Peeked(peeked) => peeked,
+            ArrivedBody::Unread(body) => Peeked::unread(body),
+            ArrivedBody::Peeked(peeked) => peeked,
         };
         let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
             plan;

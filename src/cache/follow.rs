@@ -19,15 +19,16 @@ use crate::{
     entry::Head,
     policy::Verdict,
     runtime::within,
-    status::{CacheStatus, Miss, Stale},
+    status::{CacheStatus, Stale},
     store::Store,
 };
 
-/// How many calls that fail a request waits for, one after the other, before it makes its own.
+/// After this many failed calls, a follower makes its own call. If it may be served a stale
+/// response, it receives that after the first failed call.
 const MAX_FAILURES: u32 = 2;
 
-/// How often a request looks into the store again because something was stored meanwhile. After
-/// that it makes its own call: what is stored is of no use to it.
+/// How often a request repeats its lookup before it makes its own call. By then, what others store
+/// is of no use to it.
 const MAX_LOOKUPS: u32 = 8;
 
 /// How a request takes part in coalescing.
@@ -61,7 +62,7 @@ impl Mode {
     }
 }
 
-/// What comes of joining.
+/// The result of joining.
 pub(super) enum Joined<ResBody: Body> {
     /// The request makes the call.
     Leader(Leader, Box<Lookup>),
@@ -156,7 +157,7 @@ impl<B: Store> RequestContext<B> {
                 match joined {
                     JoinedBody::FromStart(reader) => {
                         let body = SharedBody::follow(reader);
-                        Joined::Response(self.shared(&tee, body, lookup.reason))
+                        Joined::Response(self.shared(&tee, body))
                     }
                     JoinedBody::Late(settling) => {
                         let settled = within(self.longest_wait(), settling.done()).await;
@@ -168,13 +169,13 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// So many calls have failed that the request waits for no other. It is answered with the stale
-    /// response, or makes its own call.
+    /// Called after as many failed calls as the request waits for. Serves the stale response if
+    /// that is allowed. Otherwise the request makes its own call.
     fn stale_or_own_call<ResBody: OriginBody>(&self, mut lookup: Box<Lookup>) -> Joined<ResBody> {
         match lookup.take_found() {
             Found::Stale(selected) if self.may_serve_if_error(&selected) => {
                 let verdict = Verdict::Stale(Stale::IfError);
-                Joined::Response(respond::from_store(self, selected, verdict, lookup.reason))
+                Joined::Response(respond::from_store(self, selected, verdict))
             }
             found => {
                 lookup.found = found;
@@ -191,14 +192,14 @@ impl<B: Store> RequestContext<B> {
         lookup: Box<Lookup>,
     ) -> Option<Response<ResponseBody<ResBody>>> {
         let Found::Stale(mut selected) = lookup.found else { return None };
-        let reason = self.first_reason.unwrap_or(lookup.reason);
         let Selected { key, hit, .. } = &mut selected;
         if *key != freshened.key || hit.version != freshened.version {
             return None;
         }
         hit.head = freshened.head.clone();
         let now = self.cache.settings.clock.now();
-        let status = CacheStatus::revalidated(reason, *key, &hit.head, now, true, freshened.stored);
+        let (reason, stored) = (self.first_reason, freshened.stored);
+        let status = CacheStatus::revalidated(reason, *key, &hit.head, now, true, stored);
         Some(respond::stored(&self.cache, &self.parts, selected, status))
     }
 
@@ -207,12 +208,10 @@ impl<B: Store> RequestContext<B> {
         &self,
         tee: &Tee,
         body: SharedBody<ResBody::Error>,
-        reason: Miss,
     ) -> Response<ResponseBody<ResBody>> {
         let (head, progress) = (&tee.head, tee.progress.clone());
         let now = self.cache.settings.clock.now();
-        let reason = self.first_reason.unwrap_or(reason);
-        let status = CacheStatus::coalesced(reason, tee.key, Some(head), now, progress);
+        let status = CacheStatus::coalesced(self.first_reason, tee.key, Some(head), now, progress);
         let response = respond::not_modified(&self.parts, head)
             .unwrap_or_else(|| respond::shared(head, ResponseBody::shared(body)));
         respond::report(&self.cache, self.line(), response, status)

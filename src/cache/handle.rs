@@ -49,7 +49,7 @@ impl<B> Handle<B> {
         &self.store
     }
 
-    /// Returns what makes this handle again, as long as another one is there.
+    /// Returns a function that restores the handle while the store is alive.
     pub(crate) fn weak(&self) -> impl Fn() -> Option<Self> + use<B> {
         let (store, observer) = (Arc::downgrade(&self.store), self.observer.clone());
         let keeps_damaged = self.keeps_damaged;
@@ -64,14 +64,14 @@ impl<B: Store> Handle<B> {
     /// Reads an entry. A damaged entry is evicted, and is an error.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let found = self.observer.asked(StoreOperation::Get, key, self.store().get(key)).await;
-        let (error, seen) = match found {
+        let (error, version) = match found {
             Ok(Some(hit)) => {
-                let seen = hit.version;
+                let version = hit.version;
                 match hit.whole() {
                     Ok(hit) => return Ok(Some(hit)),
                     Err(error) => {
                         self.observer.store_failed(StoreOperation::Get, Some(key), &error);
-                        (error, Some(seen))
+                        (error, Some(version))
                     }
                 }
             }
@@ -79,13 +79,13 @@ impl<B: Store> Handle<B> {
             Err(error) => (error, None),
         };
         if error.kind() == ErrorKind::Corrupt {
-            // Boxed, since the future of every hit would have room for it.
-            Box::pin(self.evict(key, seen)).await;
+            // Boxed, since the future of every hit would have to hold it.
+            Box::pin(self.evict(key, version)).await;
         }
         Err(error)
     }
 
-    /// Begins to write an entry. Not an `async fn`: it would have room for the head twice.
+    /// Begins to write an entry. Not an `async fn`, which would store the head twice.
     pub(crate) fn put<'a>(
         &'a self,
         key: &'a Key,
@@ -101,8 +101,8 @@ impl<B: Store> Handle<B> {
     }
 
     /// Replaces the head of the entry that was seen. `false` if there is another entry by now.
-    pub(crate) async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        let update = self.store().update(key, seen, head);
+    pub(crate) async fn update(&self, key: &Key, version: Version, head: Head) -> Result<bool> {
+        let update = self.store().update(key, version, head);
         self.observer.asked(StoreOperation::Update, key, update).await
     }
 
@@ -111,8 +111,8 @@ impl<B: Store> Handle<B> {
     }
 
     /// Removes the entry that was seen. `false` if there is another entry by now.
-    pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.observer.asked(StoreOperation::Remove, key, self.store().remove_if(key, seen)).await
+    pub(crate) async fn remove_if(&self, key: &Key, version: Version) -> Result<bool> {
+        self.observer.asked(StoreOperation::Remove, key, self.store().remove_if(key, version)).await
     }
 
     pub(crate) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
@@ -139,24 +139,29 @@ impl<B: Store> Handle<B> {
     }
 
     /// The body of a hit. If it turns out to be damaged while it is read, the entry is removed.
-    pub(crate) fn evict_if_damaged(&self, body: StoredBody, key: Key, seen: Version) -> StoredBody {
+    pub(crate) fn evict_if_damaged(
+        &self,
+        body: StoredBody,
+        key: Key,
+        version: Version,
+    ) -> StoredBody {
         if !body.is_streamed() {
             return body;
         }
         let len = body.len();
-        let evicting = EvictingBody { body, handle: self.clone(), key, seen, eviction: None };
+        let evicting = EvictingBody { body, handle: self.clone(), key, version, eviction: None };
         StoredBody::from_stream(len, evicting)
     }
 
     /// Removes a damaged entry. If its version could be read, only that version is removed: by now,
     /// another may have taken its place.
-    async fn evict(&self, key: &Key, seen: Option<Version>) {
+    async fn evict(&self, key: &Key, version: Option<Version>) {
         if self.keeps_damaged {
             return;
         }
         // The observer hears of a failure, and a missing entry is no failure.
-        drop(match seen {
-            Some(seen) => self.remove_if(key, seen).await,
+        drop(match version {
+            Some(version) => self.remove_if(key, version).await,
             None => self.remove(key).await,
         });
     }
@@ -181,7 +186,7 @@ struct EvictingBody<B> {
     body: StoredBody,
     handle: Handle<B>,
     key: Key,
-    seen: Version,
+    version: Version,
     /// The damage that was found, and the eviction that precedes its report.
     eviction: Option<(Error, Eviction)>,
 }
@@ -201,8 +206,8 @@ impl<B: Store> Stream for EvictingBody<B> {
                     if error.kind() != ErrorKind::Corrupt {
                         return Poll::Ready(Some(Err(error)));
                     }
-                    let (handle, key, seen) = (this.handle.clone(), this.key, this.seen);
-                    let eviction = Box::pin(async move { handle.evict(&key, Some(seen)).await });
+                    let (handle, key, version) = (this.handle.clone(), this.key, this.version);
+                    let eviction = Box::pin(async move { handle.evict(&key, Some(version)).await });
                     this.eviction = Some((error, eviction));
                 }
                 chunk => return Poll::Ready(chunk),

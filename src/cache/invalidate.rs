@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     entry::Head,
-    key::{Key, PLAIN_METHODS, Recipe, split_query},
+    key::{Key, PLAIN_METHODS, split_query},
     options::CacheOptions,
-    store::{Error, ErrorKind, Hit, Result, Store, Version},
+    store::{Error, ErrorKind, Result, Store, Version},
     time::Timestamp,
 };
 
@@ -36,12 +36,8 @@ pub(crate) enum Change {
 impl<B: Store> Inner<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and
     /// user. The `spared` call is the one that the removal belongs to: its response stays.
-    pub(crate) async fn remove_url(
-        &self,
-        recipe: &Recipe,
-        url: &str,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
+    pub(crate) async fn remove_url(&self, url: &str, spared: Option<&CallId>) -> Result<u64> {
+        let recipe = &self.settings.recipe;
         self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
         for method in &PLAIN_METHODS {
@@ -51,19 +47,15 @@ impl<B: Store> Inner<B> {
         removed = add_removed(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
         if self.settings.uses_no_vary_search() {
             // The responses to other queries of the path may answer this one.
-            removed = add_removed(removed, self.remove_path(recipe, url, spared).await);
+            removed = add_removed(removed, self.remove_path(url, spared).await);
         }
         removed
     }
 
     /// Removes the responses for the path of `url` that may answer other queries.
-    pub(crate) async fn remove_path(
-        &self,
-        recipe: &Recipe,
-        url: &str,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
-        self.remove_carrying(&recipe.path_tag(split_query(url).0), spared).await
+    pub(crate) async fn remove_path(&self, url: &str, spared: Option<&CallId>) -> Result<u64> {
+        let tag = self.settings.recipe.path_tag(split_query(url).0);
+        self.remove_carrying(&tag, spared).await
     }
 
     /// Removes the entry under `key`, whatever its URL is, and the calls in flight that bring it.
@@ -72,16 +64,13 @@ impl<B: Store> Inner<B> {
         self.handle.remove(key).await.map(u64::from)
     }
 
-    pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.remove_carrying(tag, None).await
-    }
-
     /// Removes what carries `tag`. The `spared` call is the one that the removal belongs to.
     pub(crate) async fn remove_carrying(&self, tag: &str, spared: Option<&CallId>) -> Result<u64> {
         let calls = &self.shared.calls;
         let mut removed = Ok(0);
-        for (key, seen) in calls.invalidate_tag(tag, spared).await {
-            removed = add_removed(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
+        for (key, version) in calls.invalidate_tag(tag, spared).await {
+            removed =
+                add_removed(removed, self.handle.remove_if(&key, version).await.map(u64::from));
         }
         add_removed(removed, self.handle.remove_tagged(tag).await)
     }
@@ -96,21 +85,21 @@ impl<B: Store> Inner<B> {
     pub(crate) async fn change(
         &self,
         key: &Key,
-        mut seen: Version,
+        mut version: Version,
         mut head: Arc<Head>,
         mut choose: impl FnMut(&Head) -> Option<Change>,
     ) -> Result<bool> {
         for _ in 0..TRIES {
             let is_done = match choose(&head) {
                 None => return Ok(false),
-                Some(Change::Removal) => self.handle.remove_if(key, seen).await?,
-                Some(Change::Head(head)) => self.handle.update(key, seen, *head).await?,
+                Some(Change::Removal) => self.handle.remove_if(key, version).await?,
+                Some(Change::Head(head)) => self.handle.update(key, version, *head).await?,
             };
             if is_done {
                 return Ok(true);
             }
             match self.handle.get(key).await {
-                Ok(Some(Hit { head: now, version, .. })) => (head, seen) = (now, version),
+                Ok(Some(hit)) => (head, version) = (hit.head, hit.version),
                 Ok(None) => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
                 Err(error) => return Err(error),
@@ -127,19 +116,19 @@ impl<B: Store> RequestRef<'_, B> {
     /// store. Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        let is_any = self.cache.shared.calls.end_selected(call, &key.call, variant).await;
-        self.supersede_related_in_flight(key, call).await || is_any
+        let had_in_flight = self.cache.shared.calls.end_selected(call, &key.call, variant).await;
+        self.supersede_related_in_flight(key, call).await || had_in_flight
     }
 
     /// The same for calls in other groups than that of the request.
     pub(super) async fn supersede_related_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
-        let mut is_any = false;
+        let mut had_in_flight = false;
         for primary in self.related_primaries(key) {
             let variant = |names: &[_]| self.variant(&primary, names);
             let calls = &self.cache.shared.calls;
-            is_any |= calls.end_selected(&call.in_group(primary), &primary, variant).await;
+            had_in_flight |= calls.end_selected(&call.in_group(primary), &primary, variant).await;
         }
-        is_any
+        had_in_flight
     }
 
     /// The other primary keys under which an answer to the request ends responses: that of the
@@ -174,7 +163,7 @@ impl<B: Store> RequestRef<'_, B> {
         let mut is_seen = true;
         let removal = |head: &Head| {
             let is_older = head.is_response() && head.requested_at() <= requested_at;
-            // The entry that was seen goes whatever the clock said then.
+            // The seen entry is removed even if the clock was set back since.
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
         self.cache.change(key, *version, head.clone(), removal).await.unwrap_or(false)
@@ -193,7 +182,7 @@ impl<B: Store> RequestRef<'_, B> {
         requested_at: Timestamp,
     ) -> bool {
         let Self { cache, parts, .. } = self;
-        let mut is_all = true;
+        let mut none_left = true;
         // The lookup has read the own key, unless a HEAD has found the response to a GET instead.
         // If there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
@@ -208,21 +197,21 @@ impl<B: Store> RequestRef<'_, B> {
             match read.found {
                 Ok(Some(hit)) => found.push((read.key.entry, hit)),
                 Ok(None) => {}
-                Err(_) => is_all = false,
+                Err(_) => none_left = false,
             }
             for unread in unread_variants(cache, &read.key, &parts.headers) {
                 match cache.handle.get(&unread).await {
                     Ok(Some(hit)) => found.push((unread, hit)),
                     Ok(None) => {}
-                    Err(_) => is_all = false,
+                    Err(_) => none_left = false,
                 }
             }
             for (key, hit) in found.into_iter().filter(|(key, _)| spared != Some(*key)) {
                 if hit.head.requested_at() <= requested_at {
                     let seen = Seen { key, version: hit.version, head: hit.head, resident: None };
-                    is_all &= self.remove_superseded(&seen, requested_at).await;
+                    none_left &= self.remove_superseded(&seen, requested_at).await;
                 } else {
-                    is_all = false;
+                    none_left = false;
                 }
             }
         }
@@ -230,13 +219,13 @@ impl<B: Store> RequestRef<'_, B> {
         // is stored.
         let options = &CacheOptions::new();
         let request = RequestRef { options, ..self };
-        is_all &= !no_vary_search::may_answer(&request);
+        none_left &= !no_vary_search::may_answer(&request);
         if let Some(selected) = no_vary_search::equivalent(request).await
             && selected.hit.head.requested_at() <= requested_at
         {
             self.remove_superseded(&Seen::of(&selected), requested_at).await;
         }
-        is_all
+        none_left
     }
 }
 

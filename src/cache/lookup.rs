@@ -58,7 +58,7 @@ pub(super) struct Lookup {
     /// The generation of calls before the store was read.
     pub(super) generation: Generation,
     /// For a `HEAD`: the generation of the `GET` before the store was read.
-    pub(super) get: Option<Generation>,
+    pub(super) get_generation: Option<Generation>,
     pub(super) now: Timestamp,
 }
 
@@ -97,7 +97,7 @@ impl LookupKeys {
 }
 
 impl Lookup {
-    /// Takes what was found. The rest is left as if nothing was.
+    /// Takes what was found, and leaves [`Found::Absent`].
     pub(super) fn take_found(&mut self) -> Found {
         mem::replace(&mut self.found, Found::Absent)
     }
@@ -143,7 +143,7 @@ impl PrimaryRead {
 
     /// The verdict on the response that was read, and the time of that verdict. `None` if the
     /// request selects another variant, or if this response needs a call to the origin: then
-    /// [`judge`](RequestRef::judge) has the verdict.
+    /// [`find_verdict`](RequestRef::find_verdict) has it.
     pub(super) fn verdict<B>(
         &self,
         cache: &Inner<B>,
@@ -258,14 +258,14 @@ impl<B: Store> RequestRef<'_, B> {
 
     async fn lookup_for_head(self) -> Lookup {
         // The response to a GET answers a HEAD as well (RFC 9111 §4). Under the HTTP rules, what
-        // the origin says to a HEAD freshens or ends it. By time alone, it answers while it is
-        // fresh.
+        // the origin says to a HEAD freshens or removes it. Under the fixed policy, it answers
+        // while it is fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
         if matches!(get.found, Found::Usable(_, Verdict::Fresh)) {
             return get;
         }
         let own = self.lookup_under(self.primary(&Method::HEAD)).await;
-        let own = Lookup { get: Some(get.generation), ..own };
+        let own = Lookup { get_generation: Some(get.generation), ..own };
         let prefers_own = match (&own.found, &get.found) {
             (Found::Usable(own, _), Found::Usable(get, _)) => {
                 own.hit.head.stored_at() > get.hit.head.stored_at()
@@ -311,7 +311,7 @@ impl<B: Store> RequestRef<'_, B> {
             key: LookupKeys::primary(key),
             reason: Miss::Absent,
             generation: self.cache.shared.calls.generation(&key),
-            get: None,
+            get_generation: None,
             now: self.cache.settings.clock.now(),
         }
     }
@@ -321,29 +321,29 @@ impl<B: Store> RequestRef<'_, B> {
         let call = self.variant(&primary, resident.names());
         let entry = self.cache.settings.recipe.other(&call, resident.family());
         let key = LookupKeys { call, entry, primary, resident: Some(resident) };
-        self.judge(read_beside(self.cache, key).await, Miss::Variant)
+        self.find_verdict(read_beside(self.cache, key).await, Miss::Variant)
     }
 
     pub(super) async fn lookup_under(self, primary: Key) -> Lookup {
         self.lookup_after(read_primary(self.cache, primary).await).await
     }
 
-    /// The lookup of a request under whose primary key nothing is stored.
+    /// The lookup result if nothing is stored under the primary key.
     pub(super) fn absent(self, read: &PrimaryRead) -> Lookup {
         let PrimaryRead { key, generation, .. } = read;
         let key = LookupKeys::primary(*key);
         let read = Read { key, found: Ok(None), generation: generation.clone() };
-        self.judge(read, Miss::Absent)
+        self.find_verdict(read, Miss::Absent)
     }
 
     async fn lookup_after(self, read: PrimaryRead) -> Lookup {
         let read = read_selected(self.cache, read, Some(&self.parts.headers)).await;
         let reason = if read.key.resident.is_some() { Miss::Variant } else { Miss::Absent };
-        self.judge(read, reason)
+        self.find_verdict(read, reason)
     }
 
-    /// Judges what was read. `absent` is the reason for a miss where that is nothing.
-    fn judge(self, read: Read, absent: Miss) -> Lookup {
+    /// Finds the verdict on what was read. `absent` is the reason to report if nothing was read.
+    fn find_verdict(self, read: Read, absent: Miss) -> Lookup {
         let Self { cache, options, parts, .. } = self;
         let Read { key, found, generation } = read;
         let now = cache.settings.clock.now();
@@ -369,7 +369,7 @@ impl<B: Store> RequestRef<'_, B> {
             Ok(None) => (Found::Absent, absent),
             Err(error) => (Found::Absent, miss(&error)),
         };
-        Lookup { found, key, reason, generation, get: None, now }
+        Lookup { found, key, reason, generation, get_generation: None, now }
     }
 }
 

@@ -9,31 +9,36 @@
 //! `pipeline` has these steps in this order. Each step is a call into one file below it. A file
 //! imports only from files further down this list, and `tests/imports.py` fails on a circle:
 //!
-//! - `service` is the service and its future. `pipeline` is the way of a request.
-//! - `range` fetches a part. `bypass` sends a request past the cache. `refresh` works in the
-//!   background. `follow` joins a call in flight.
-//! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` asks
-//!   about a stored response, or for a part, and chooses between the answer and a stale response.
-//!   `revalidate` freshens a stored response.
+//! - `service` is the service and its future. `pipeline` is the path of a request.
+//! - `parts` fetches a part, and combines it with the stored one. `bypass` sends a request past the
+//!   cache. `refresh` works in the background. `follow` joins a call in flight.
+//! - `fetch` makes a call, judges the answer and stores it. `ask` asks about a stored response, or
+//!   for a part, and chooses between the answer and a stale response. `revalidate` freshens a
+//!   stored response.
+//! - `record` writes what a cassette records. It uses the tee, the body and the store handle,
+//!   but neither the policy, nor the lookup, nor the calls.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
 //!   responses.
 //! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
-//! - `context` is the request on its way. `layer` is what clones of a layer share, and `config` has
-//!   its setters.
-//! - `outcome` says what a call comes to. It connects `coalesce`, the calls in flight, with `tee`,
-//!   the body that several requests read while it is stored.
+//! - `context` is the request on its way. `config` has the setters of a layer, and `layer` is what
+//!   its clones share.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
-//! - `record` writes what a cassette records, and shares nothing but the tee with the rest.
+//! - `outcome` is the result of a call. It connects `coalesce`, the calls in flight, with `tee`,
+//!   the body that several requests read while it is stored.
 //! - `variance` says where variants are stored. `handle` is the store with its observer.
 //! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
 //! This folder knows a store by its trait alone. The rules of caching are in the policy.
 //!
+//! Each request allocates and moves a future, so futures are kept small. An `async fn` stores each
+//! argument twice: some functions return a future instead. A step that few requests take is boxed.
+//!
 //! # Where to look
 //!
 //! - What happens on a hit? `pipeline.rs: serve`, `gate_and_key`; `lookup.rs: read_primary`,
 //!   `PrimaryRead::verdict`; `respond.rs: hit`, `stored`, `report`. Hits on other variants, on
-//!   parts and for `HEAD` go through `pipeline.rs: answer` and `lookup.rs: read_selected`, `judge`.
+//!   parts and for `HEAD` go through `pipeline.rs: answer` and `lookup.rs: read_selected`,
+//!   `find_verdict`.
 //! - Where is the origin called? `fetch.rs: call_origin` where nothing is stored, `ask.rs: ask`
 //!   where something is, and `bypass.rs: bypass`, all by `Origin::send` in `context.rs`.
 //! - Where do variants lie? `store.rs: keys`, by `variance.rs: Placement`. `lookup.rs: read` finds
@@ -41,7 +46,7 @@
 //! - Is a response too large? `store.rs: limits` by its head, `tee/source.rs: take_chunk` by its
 //!   body, `policy::combine` for parts.
 //! - Why was a response not stored? `Rules::storable`; `store.rs: plan`, `limits`; `outcome.rs:
-//!   settle` for what happened in flight; `tee` for its body; `partial.rs` and `revalidate.rs`. The
+//!   settle` for what happened in flight; `tee` for its body; `parts.rs` and `revalidate.rs`. The
 //!   user learns it from `CacheStatus::stored` and `Event::NotStored`.
 //! - Where does a 304 update the stored response? `ask.rs: ask`; then `revalidate.rs: freshen`,
 //!   `new_head`, `replace_head`, `swap_head`.
@@ -66,7 +71,7 @@
 //! | call | a request to the origin whose response may be stored |
 //! | call key | the key under which requests join a call: the primary key, or a variant's |
 //! | leader, follower | the request that makes a call, and one that waits for it |
-//! | outcome, share | what a call comes to, and what a follower receives of it |
+//! | outcome, share | the result of a call, and what a follower receives of it |
 //! | generation | a count of stored responses, which shows that one was stored after a lookup |
 //! | mark | a number for something that can be removed, such as a key or a tag |
 //! | detached | a call of a request that bypasses the cache, and may be stored all the same |
@@ -90,10 +95,9 @@ mod layer;
 mod lookup;
 mod no_vary_search;
 mod outcome;
-mod partial;
+mod parts;
 mod peeked;
 mod pipeline;
-mod range;
 #[cfg(feature = "testing")]
 mod record;
 mod refresh;

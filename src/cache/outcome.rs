@@ -1,4 +1,4 @@
-//! [`CallOutcome`]: what a call comes to, and what each of its followers receives.
+//! [`CallOutcome`]: the result of a call, and what each of its followers receives.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) type Role = coalesce::Role<CallOutcome>;
 pub(crate) type Follower = coalesce::Follower<CallOutcome>;
 pub(crate) type Followed = coalesce::Followed<CallOutcome>;
 
-/// What a call comes to.
+/// The result of a call.
 #[derive(Clone)]
 pub(crate) enum CallOutcome {
     /// A response whose body is on its way into the store.

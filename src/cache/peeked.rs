@@ -1,5 +1,5 @@
-//! [`Peeked`]: a response body whose start may have been read already. If it fails at once, a stale
-//! response is served instead.
+//! [`Peeked`]: a response body whose start may have been read already. It is used to detect
+//! an early failure, to compute an `ETag`, and to feed the tee.
 
 use std::{
     collections::VecDeque,
@@ -37,7 +37,7 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended, failed: None, hint }
     }
 
-    /// Reads what is there at once.
+    /// Reads what is ready.
     fn read_ready(&mut self, cx: &mut Context<'_>) {
         let mut read = 0;
         while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
@@ -57,7 +57,7 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         }
     }
 
-    /// Reads what is there at once, and waits for nothing.
+    /// Reads what is ready, and waits for nothing.
     pub(crate) async fn peek_ready(&mut self) {
         poll_fn(|cx| {
             self.read_ready(cx);
@@ -66,7 +66,7 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         .await;
     }
 
-    /// Waits for the first frame, and reads what is there at once after it.
+    /// Waits for the first frame, and reads what is ready after it.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
+//! The path of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
 //! and stores what arrives), respond.
 //!
-//! Every decision is asked of the policy. Here is only the order of the steps. Most hits take the
-//! short way through [`serve`]. A request for which nothing is stored goes on to
-//! [`refresh_or_fetch`], and everything else goes through [`answer`].
+//! The policy makes the decisions. This file orders the steps. Most hits take the short path
+//! through [`serve`]. A request for which nothing is stored goes on to [`refresh_or_fetch`], and
+//! everything else goes through [`answer`].
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
@@ -18,7 +18,7 @@ use super::{
     layer::Inner,
     lookup::{self, Found, Lookup, PrimaryRead, Selected},
     no_vary_search,
-    range::has_part,
+    parts::has_part,
     refresh,
     request_body::RequestBody,
     respond,
@@ -29,7 +29,7 @@ use crate::{
     options::CacheOptions,
     policy::{self, Verdict},
     runtime::has_timers,
-    status::{Bypass, Miss, Stale},
+    status::{Bypass, Stale},
     store::{Hit, Store, StoredBody},
     time::Timestamp,
 };
@@ -49,7 +49,7 @@ where
     B: Store,
     ReqBody: AnyBody,
 {
-    // Not in the future, which would have room for the request and its parts.
+    // Not in the future, which would store the request and its parts.
     let (parts, body) = request.into_parts();
     async move {
         let rules = &cache.settings.rules;
@@ -78,7 +78,7 @@ where
 /// Answers a request that [`serve`] could not answer by one read. `read` is the entry under its
 /// primary key, if that has been read, or why the request bypasses the cache.
 ///
-/// Not an `async fn`: its future would have room for all that is moved into the others.
+/// Not an `async fn`: its future would store all that is moved into the others.
 fn answer_boxed<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,
@@ -100,10 +100,10 @@ where
     match gated {
         Ok((Some(read), url)) => {
             let body = RequestBody::untouched(body);
-            let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
-            ctx.arrived = arrived;
+            let ctx = RequestContext::new(cache, parts, url, options, body.read(), arrived);
             let upstream = Upstream { inner, body };
-            // The gate sends parts, and a `HEAD` without a key of its own, another way.
+            // No part, and no `HEAD` without a key of its own, gets here: `gate_and_key` returns
+            // `None` for them.
             if read.is_absent() && !no_vary_search::may_answer(&ctx.view()) {
                 let lookup = Box::new(ctx.view().absent(&read));
                 return Box::pin(refresh_or_fetch(ctx, upstream, lookup));
@@ -180,8 +180,7 @@ where
         let recipe = &cache.settings.recipe;
         read = read.normalized(|chunks| recipe.normal_body(&parts.headers, chunks));
     }
-    let mut ctx = RequestContext::new(cache, parts, url, options, read);
-    ctx.arrived = arrived;
+    let ctx = RequestContext::new(cache, parts, url, options, read, arrived);
     Box::pin(answer(ctx, Upstream { inner, body }, None)).await
 }
 
@@ -237,7 +236,7 @@ fn may_begin_refresh<B>(
 
 /// Answers a request that a stored response alone does not answer: refreshes it in the background,
 /// joins a call in flight, or calls the origin.
-#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
+#[expect(clippy::manual_async_fn, reason = "an `async fn` stores each argument twice")]
 fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
@@ -250,15 +249,15 @@ where
 {
     async move {
         let mut mode = Mode::of(&ctx, &lookup);
-        ctx.first_reason = Some(lookup.reason);
+        ctx.first_reason = lookup.reason;
         let (leader, lookup) = loop {
             // Judge.
             lookup = match judge(lookup) {
-                Judged::Answers(selected, verdict, reason) => {
-                    return Ok(respond::from_store(&ctx, selected, verdict, reason));
+                Judged::Answers(selected, verdict) => {
+                    return Ok(respond::from_store(&ctx, selected, verdict));
                 }
                 Judged::DueForRefresh(selected, verdict, lookup) => {
-                    let response = respond::from_store(&ctx, selected, verdict, lookup.reason);
+                    let response = respond::from_store(&ctx, selected, verdict);
                     refresh::start(ctx, upstream, lookup);
                     return Ok(response);
                 }
@@ -289,7 +288,7 @@ where
 /// What the stored response is good for.
 enum Judged {
     /// It answers the request: it is fresh, or may be served stale.
-    Answers(Selected, Verdict, Miss),
+    Answers(Selected, Verdict),
     /// It answers the request, and is refreshed in the background.
     DueForRefresh(Selected, Verdict, Box<Lookup>),
     /// It does not answer the request.
@@ -311,7 +310,7 @@ fn judge(mut lookup: Box<Lookup>) -> Judged {
             lookup.found = Found::Stale(selected);
             return Judged::NeedsOrigin(lookup);
         }
-        _ => return Judged::Answers(selected, verdict, lookup.reason),
+        _ => return Judged::Answers(selected, verdict),
     }
     // The refresh needs the entry without its body.
     let Selected { key, hit, resident } = &selected;

@@ -1,7 +1,8 @@
 //! [`Recorder`]: writes responses into a store as their bodies are read, and decides nothing.
 //!
-//! A cassette records each response that it is given, under a key that it is given. It shares with
-//! the cache how a body is read by its caller and written at the same time, and nothing else.
+//! A cassette records each response that it is given, under a key that it is given. The recorder
+//! uses the tee, the body and the store handle of the cache, but neither its policy, nor its
+//! lookup, nor its calls.
 
 use std::{
     collections::HashSet,

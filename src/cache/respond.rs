@@ -87,21 +87,18 @@ pub(super) fn hit<B: Store, ResBody: Body>(
     stored(cache, request, selected, status)
 }
 
-/// The same, after the request may have waited for another request's call. `reason` is why the last
-/// lookup was a miss.
+/// The same, after the request may have waited for another request's call.
 pub(super) fn from_store<B: Store, ResBody: Body>(
     ctx: &RequestContext<B>,
     selected: Selected,
     verdict: Verdict,
-    reason: Miss,
 ) -> Response<ResponseBody<ResBody>> {
     let now = ctx.cache.settings.clock.now();
     if !ctx.has_waited || matches!(verdict, Verdict::Stale(_)) {
         return hit(&ctx.cache, &ctx.parts, selected, verdict, now);
     }
     let (key, head) = (selected.key, &selected.hit.head);
-    let reason = ctx.first_reason.unwrap_or(reason);
-    let status = CacheStatus::coalesced(reason, key, Some(head), now, Stored::Yes);
+    let status = CacheStatus::coalesced(ctx.first_reason, key, Some(head), now, Stored::Yes);
     stored(&ctx.cache, &ctx.parts, selected, status)
 }
 
@@ -152,7 +149,7 @@ pub(super) fn gateway_timeout<B: Store, ResBody: Body>(
     key: Option<Key>,
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
-    let text = format!("{why}, and the request asked for a stored one only (only-if-cached).");
+    let text = format!("{why}. The request accepts only a stored response (only-if-cached).");
     let (headers, body) = cache.settings.rules.unanswerable(&text);
     let mut response = Response::new(ResponseBody::stored(body.into()));
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;

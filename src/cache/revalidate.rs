@@ -43,7 +43,7 @@ struct NewHead {
 
 impl<B: Store> RequestContext<B> {
     /// Freshens the selected response after a 304 with these fields, and settles the call with it.
-    /// Returns the response as the request receives it, and whether the store has it so.
+    /// Returns the response as the request receives it, and whether the new head was stored.
     pub(super) async fn freshen(
         &self,
         lookup_key: &LookupKeys,
@@ -56,8 +56,8 @@ impl<B: Store> RequestContext<B> {
         let response = self.merged(&seen.head, not_modified, now);
         let candidate = self.candidate(lookup_key, &response, requested_at, now);
         let is_there = |keys: StorageKeys| keys.key == seen.key && keys.call_key == lookup_key.call;
+        // If `Vary` has changed, requests that the entry must not answer would find it.
         let has_moved = varies_anew(&self.cache.settings, &seen.head, &response)
-            // Requests that it must not answer would find it under its key.
             && !candidate.keys(None).is_ok_and(is_there);
         let new = self.new_head(&seen.head, &response, has_moved, requested_at, now);
         selected.hit.head = new.answer;
@@ -96,7 +96,8 @@ impl<B: Store> RequestContext<B> {
         (selected, stored)
     }
 
-    /// Ends the stored response after a 304 that must not be written to it, if the 304 says so.
+    /// After a 304 that must not be stored, removes the stored response if the 304 forbids to use
+    /// it.
     async fn end_by_304(
         &self,
         lookup_key: &LookupKeys,

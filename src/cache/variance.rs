@@ -82,7 +82,7 @@ impl Resident {
         self.head.variance().map_or(0, |variance| variance.family)
     }
 
-    /// Names the resident under this primary key to a variant beside it.
+    /// The id by which a variant beside this resident refers to it.
     pub(crate) fn id(&self, primary: Key) -> ResidentId {
         ResidentId { primary, family: self.family(), in_flight: self.in_flight.clone() }
     }

@@ -184,9 +184,8 @@ impl<B: Store> Entries<B> {
         match &target.0 {
             Meant::Key(key) => self.layer.inner.remove_key(key).await,
             Meant::Url(parts) => {
-                let recipe = &self.layer.inner.settings.recipe;
                 let url = self.url(parts)?;
-                self.layer.inner.remove_url(recipe, &url.text, None).await
+                self.layer.inner.remove_url(&url.text, None).await
             }
             Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
             Meant::Invalid(message) => Err(invalid(message)),
@@ -205,7 +204,7 @@ impl<B: Store> Entries<B> {
     ///
     /// If the store fails.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        self.layer.inner.remove_tagged(tag).await
+        self.layer.inner.remove_carrying(tag, None).await
     }
 
     /// Removes the entries that have expired and cannot be used any more, by an index, and returns
@@ -354,8 +353,7 @@ impl<B: Store> Entries<B> {
             removed = add_removed(removed, self.remove_under(recipe.part(&primary), parts).await);
         }
         if settings.uses_no_vary_search() {
-            removed =
-                add_removed(removed, self.layer.inner.remove_path(recipe, &url.text, None).await);
+            removed = add_removed(removed, self.layer.inner.remove_path(&url.text, None).await);
         }
         removed
     }

@@ -150,3 +150,38 @@ async fn head_that_is_too_large_after_a_304_is_refused_as_too_large() {
     let reply = stand.get("/").await;
     assert_eq!((reply.text(), reply.stored()), ("text", Stored::No(Refusal::TooLarge)));
 }
+
+/// The answer is stored in place of the response that it ends. A follower may have stored it before
+/// the leader removes that response.
+#[tokio::test]
+async fn answer_that_a_follower_has_stored_is_not_removed_as_ended() {
+    let store = Faulty::new(Memory::default());
+    let gate = Gate::closed();
+    let inner = Double::new(|_, call| {
+        let response = if call == 1 { ok("old") } else { status(404) };
+        line(response, "cache-control", "max-age=60")
+    });
+    let opened = gate.clone();
+    let inner = inner.waiting(move |call| {
+        let gate = opened.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand = Stand::over(store.clone(), inner).with(|layer| layer.http_rules());
+    stand.get("/").await;
+    stand.clock.advance(Duration::from_secs(60));
+    let mut leader = Box::pin(stand.get("/"));
+    assert!(leader.as_mut().now_or_never().is_none());
+    let mut follower = Box::pin(stand.get("/"));
+    assert!(follower.as_mut().now_or_never().is_none());
+    gate.open(1);
+    store.wait(1);
+    assert!(leader.as_mut().now_or_never().is_none(), "it waits for the store");
+    assert_eq!(soon(follower).await.stored(), Stored::Yes);
+    assert_eq!(soon(leader).await.stored(), Stored::Yes);
+    let reply = stand.get("/").await;
+    assert_eq!((reply.status.as_u16(), reply.is_hit()), (404, true));
+}

@@ -5,7 +5,7 @@ use std::{mem, task::Waker};
 
 use slab::Slab;
 
-/// For how many keys a call remembers that a newer response lies there. More count as all keys.
+/// How many superseded keys a call remembers. Beyond that, it counts as superseded for every key.
 const MOST_SUPERSEDED: usize = 256;
 
 /// What a call that began later has brought in place of an older response.
@@ -82,7 +82,7 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         self.has_leader = true;
         self.phase = Phase::Calling;
         self.began = began;
-        // Its request is sent after what was removed.
+        // Its request is sent after earlier removals, so they do not apply to it.
         self.is_invalidated = false;
         self.superseded = None;
         self.superseded_at.clear();
@@ -118,7 +118,7 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         !self.has_leader && self.waiting.is_empty()
     }
 
-    /// What it has come to, while its leader is there.
+    /// The outcome, from when the call settles until its leader leaves.
     pub(super) fn outcome(&self) -> Option<&O> {
         match &self.phase {
             Phase::Settled(outcome) => Some(outcome),

@@ -14,14 +14,14 @@ const SLOTS: usize = 1024;
 /// that is stored is counted by the primary key of the `GET`, and a key is remembered with that
 /// count. A key that is forgotten costs reads for nothing.
 pub(crate) struct Ended {
-    marks: Box<[AtomicU64]>,
+    fingerprints: Box<[AtomicU64]>,
     stored: Box<[AtomicU64]>,
 }
 
 impl Default for Ended {
     fn default() -> Self {
         let zeros = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
-        Self { marks: zeros(), stored: zeros() }
+        Self { fingerprints: zeros(), stored: zeros() }
     }
 }
 
@@ -38,17 +38,17 @@ impl Ended {
 
     /// An answer for `key` has ended all that was stored when the count was taken.
     pub(crate) fn insert(&self, key: &Key, count: u64) {
-        self.marks[slot(key)].store(mark(key, count), Ordering::Release);
+        self.fingerprints[slot(key)].store(fingerprint(key, count), Ordering::Release);
     }
 
     /// Whether nothing is left that an answer for `key` would end.
     pub(crate) fn contains(&self, key: &Key, get: &Key) -> bool {
-        self.marks[slot(key)].load(Ordering::Acquire) == mark(key, self.count(get))
+        self.fingerprints[slot(key)].load(Ordering::Acquire) == fingerprint(key, self.count(get))
     }
 
     /// Forgets every key.
     pub(crate) fn clear(&self) {
-        self.marks.iter().for_each(|mark| mark.store(0, Ordering::Release));
+        self.fingerprints.iter().for_each(|slot| slot.store(0, Ordering::Release));
     }
 }
 
@@ -58,9 +58,9 @@ fn slot(key: &Key) -> usize {
     usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % SLOTS
 }
 
-/// A number for the key and the count, which is never zero.
-fn mark(key: &Key, count: u64) -> u64 {
-    let number = key.as_bytes()[2..10].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
+/// A fingerprint of the key and the count, which is never zero.
+fn fingerprint(key: &Key, count: u64) -> u64 {
+    let number = key.as_bytes()[2..10].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
     (number ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
 }
 

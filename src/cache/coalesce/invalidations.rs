@@ -88,7 +88,7 @@ impl<O: Removable> Calls<O> {
         let settled = self.0.table.invalidate(Some(tag_mark(tag)), spared, |info| {
             let freshening = info.freshening.lock().unwrap_or_else(PoisonError::into_inner);
             let carries = |it: &&Freshening| it.tags.iter().any(|own| **own == *tag);
-            freshened.extend(freshening.as_ref().filter(carries).map(|it| (it.key, it.seen)));
+            freshened.extend(freshening.as_ref().filter(carries).map(|it| (it.key, it.version)));
         });
         keep_out(settled, Refusal::Removed).await;
         freshened
@@ -155,22 +155,22 @@ impl<O: Removable> Calls<O> {
         self.0.table.begin_publishing(call, |_| {}, iter::empty())
     }
 
-    /// The entry `seen` under `key` is about to be given this head, by `call`. Returns `false` if a
-    /// response with this head was removed. From now on,
+    /// This `version` of the entry under `key` is about to be given this head, by `call`. Returns
+    /// `false` if a response with this head was removed. From now on,
     /// [`invalidate_tag`](Self::invalidate_tag) returns the entry for its tags.
     pub(crate) fn begin_freshening(
         &self,
         call: &CallId,
         key: &Key,
         call_key: &Key,
-        seen: Version,
+        version: Version,
         head: &Head,
     ) -> bool {
         let tags = head.tags();
         let marks = [entry_mark(key), call_mark(call_key)].into_iter();
         let marks = marks.chain(tags.iter().map(|tag| tag_mark(tag)));
         let begin = |info: &CallInfo| {
-            let freshening = Freshening { key: *key, seen, tags: tags.to_vec() };
+            let freshening = Freshening { key: *key, version, tags: tags.to_vec() };
             *info.freshening.lock().unwrap_or_else(PoisonError::into_inner) = Some(freshening);
         };
         self.0.table.begin_publishing(call, begin, marks)
@@ -217,9 +217,9 @@ impl<O: Removable> Calls<O> {
             // A response that has not arrived yet, and does not vary, would answer the request too.
             settled.extend(self.0.table.end_where(call, &call.group, is_selected));
         }
-        let is_any = !settled.is_empty();
+        let had_in_flight = !settled.is_empty();
         keep_out(settled, Refusal::Ended).await;
-        is_any
+        had_in_flight
     }
 }
 

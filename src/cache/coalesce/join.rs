@@ -42,7 +42,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         group: &O::Key,
         key: &O::Key,
         info: I,
-        seen: &Generation<O::Key>,
+        generation: &Generation<O::Key>,
         join: Join,
         max_failures: u32,
     ) -> Role<I, O> {
@@ -52,7 +52,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
             match (join, &call.phase) {
                 (Join::Independent, _) => {}
                 (Join::MustLead, _) | (_, Phase::Over) => call.is_open = false,
-                // What comes of it was removed before this request.
+                // Its response was removed before this request.
                 (_, Phase::Calling | Phase::Settled(_)) if self.is_invalidated(call) => {
                     call.is_open = false;
                 }
@@ -73,7 +73,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
                 },
             }
         }
-        if join == Join::Either && !self.is_current(seen) {
+        if join == Join::Either && !self.is_current(generation) {
             if here.is_empty() {
                 calls.remove(group);
             }

@@ -11,6 +11,7 @@ use std::{
     cell::Cell,
     cmp::Reverse,
     fmt,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex},
 };
 
@@ -49,7 +50,7 @@ pub(crate) type Followed<O> = follower::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
 
-/// What a call comes to, as removals and later calls see it.
+/// The result of a call, as removals and later calls see it.
 pub(crate) trait Removable: Shareable<Key = Key> {
     fn view(&self) -> View<'_>;
 
@@ -122,7 +123,7 @@ pub(crate) struct CallInfo {
 #[derive(Debug)]
 pub(crate) struct Freshening {
     key: Key,
-    seen: Version,
+    version: Version,
     tags: Vec<Box<str>>,
 }
 
@@ -168,9 +169,9 @@ impl<O: Removable> Calls<O> {
         self.0.table.generation(key)
     }
 
-    /// Whether nothing was stored for the key since `seen` was taken.
-    pub(crate) fn is_current(&self, seen: &Generation) -> bool {
-        self.0.table.is_current(seen)
+    /// Whether nothing was stored for the key since `generation` was taken.
+    pub(crate) fn is_current(&self, generation: &Generation) -> bool {
+        self.0.table.is_current(generation)
     }
 
     /// The residents that are on their way into the store under this primary key, the latest first.
@@ -209,13 +210,13 @@ impl<O: Removable> Calls<O> {
         &self,
         key: &Key,
         info: CallInfo,
-        seen: &Generation,
+        generation: &Generation,
         join: Join,
         max_failures: u32,
     ) -> Role<O> {
         // The response lies under the primary key, or under a variant's key that is made of it.
         let group = info.primary;
-        self.0.table.join(&group, key, info, seen, join, max_failures)
+        self.0.table.join(&group, key, info, generation, join, max_failures)
     }
 
     /// Begins a call that nobody joins, for a request that bypasses the cache.
@@ -247,7 +248,8 @@ impl<O: Removable> Calls<O> {
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
     /// next requests do not wait for each other. The status of a failure of the origin is not.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, is_failure: bool) {
-        if refusal.is_persistent() && !(refusal == Refusal::Status && is_failure) {
+        let is_transient = refusal == Refusal::Status && is_failure;
+        if refusal.is_persistent() && !is_transient {
             self.0.hit_for_miss.insert(key, refusal == Refusal::Status);
         }
     }
@@ -286,28 +288,9 @@ impl<O: Removable> Leader<O> {
         Self { leader, _gauge: None }
     }
 
-    /// See [`Uncounted::settle`].
-    pub(crate) fn settle(&mut self, outcome: O) -> bool {
-        self.leader.settle(outcome)
-    }
-
     /// Reports that the call failed.
     pub(crate) fn fail(self) {
         self.leader.fail();
-    }
-
-    /// See [`Uncounted::has_stored`].
-    pub(crate) fn has_stored(&mut self, at: StoredAt) {
-        self.leader.has_stored(at);
-    }
-
-    pub(crate) fn id(&self) -> CallId {
-        self.leader.id()
-    }
-
-    /// Whether its response was removed in flight, as far as is known.
-    pub(crate) fn is_invalidated(&self) -> bool {
-        self.leader.is_invalidated()
     }
 
     /// Why its response must not be stored for the requests that join under `call_key`, if a later
@@ -317,5 +300,19 @@ impl<O: Removable> Leader<O> {
             Newer::Response => Refusal::Superseded,
             Newer::End => Refusal::Ended,
         })
+    }
+}
+
+impl<O: Removable> Deref for Leader<O> {
+    type Target = Uncounted<O>;
+
+    fn deref(&self) -> &Uncounted<O> {
+        &self.leader
+    }
+}
+
+impl<O: Removable> DerefMut for Leader<O> {
+    fn deref_mut(&mut self) -> &mut Uncounted<O> {
+        &mut self.leader
     }
 }

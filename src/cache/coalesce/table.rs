@@ -32,7 +32,7 @@ use super::{
 };
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// What a call comes to.
+/// The result of a call.
 pub(crate) trait Shareable: Clone + Send + 'static {
     type Key: Hash + Eq + Clone + Send + Unpin + 'static;
 
@@ -147,9 +147,9 @@ impl<I, O: Shareable> Table<I, O> {
         Generation { key: key.clone(), count }
     }
 
-    /// Whether nothing was stored for the key since `seen` was taken.
-    pub(crate) fn is_current(&self, seen: &Generation<O::Key>) -> bool {
-        self.counter(&seen.key).load(Ordering::Acquire) == seen.count
+    /// Whether nothing was stored for the key since `generation` was taken.
+    pub(crate) fn is_current(&self, generation: &Generation<O::Key>) -> bool {
+        self.counter(&generation.key).load(Ordering::Acquire) == generation.count
     }
 
     /// The next number. Numbers identify calls, and order their beginnings.
@@ -297,8 +297,8 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     /// concerned.
     ///
     /// Responses that are being published cannot be stopped. Returns the outcomes of those that the
-    /// removal concerns, which the caller has to wait for. Shows what is known of all such calls to
-    /// `publishing`.
+    /// removal concerns, which the caller has to wait for. Calls `publishing` for every call that
+    /// is being published, whether the removal concerns it or not.
     pub(crate) fn invalidate(
         &self,
         mark: Option<Mark>,
@@ -343,9 +343,9 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         self.shards.iter().filter_map(oldest).min().map_or(now, |oldest| oldest.min(now))
     }
 
-    /// Begins to publish the response of a call, after `change`. Removals wait for it from now on,
-    /// until the call leaves the table. Returns `false` if it was removed: by what is known of the
-    /// call, or by one of the other `marks`.
+    /// Registers the call as publishing, then runs `change` on its information under the lock.
+    /// Removals wait for the call from now on, until it leaves the table. Returns `false` if its
+    /// response was removed: by what is known of the call, or by one of the other `marks`.
     pub(crate) fn begin_publishing(
         &self,
         id: &CallId<O::Key>,

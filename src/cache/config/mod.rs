@@ -1,4 +1,5 @@
-//! The setters of a layer, one file for each section. A setter refuses a value that makes no sense.
+//! The setters of a layer. A section of the documentation is an `impl` block. A setter refuses a
+//! value that makes no sense.
 
 use http::StatusCode;
 
@@ -6,16 +7,12 @@ use crate::error::ConfigError;
 
 // In the order in which the documentation shows them.
 mod key;
-mod request_body;
 mod storage;
 
-mod expiry;
-mod grpc;
 mod policy;
 mod tags;
 
-mod coalescing;
-mod observability;
+mod calls;
 
 /// The statuses of a list, which may be numbers.
 fn parse_statuses<T>(

@@ -1,11 +1,11 @@
-//! Which responses are stored, and which are not.
+//! Which responses are stored, and when they expire.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode, request, response};
 
-use super::{check_status, parse_statuses};
-use crate::{CacheLayer, ConfigError};
+use super::{check_status, parse_status, parse_statuses};
+use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 
 /// # What is cached
 impl<B> CacheLayer<B> {
@@ -154,5 +154,199 @@ impl<B> CacheLayer<B> {
     /// a task of its own.
     pub fn invalidate_on_unsafe(self, invalidate: bool) -> Self {
         self.set(|settings| settings.invalidate = invalidate)
+    }
+}
+
+/// # Expiry
+///
+/// The first of these settings that gives an expiration decides when a response expires:
+///
+/// | | set by |
+/// |---|---|
+/// | 1 | the request: [`CacheOptions::expire_after`](crate::CacheOptions::expire_after) |
+/// | 2 | the closure: [`expire_with`](CacheLayer::expire_with) |
+/// | 3 | the URL: [`expire_urls`](CacheLayer::expire_urls), the first pattern that matches |
+/// | 4 | the status: [`expire_statuses`](CacheLayer::expire_statuses), the first pair with the status |
+/// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
+/// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
+///
+/// Under the [HTTP rules](CacheLayer::http_rules), a lifetime in the headers of the response comes
+/// before all of these, except for `DoNotStore`. [`max_ttl`](CacheLayer::max_ttl) limits the
+/// result, whatever gave it.
+///
+/// The cache makes this decision once, when a response arrives. A later change of the settings does
+/// not change the expiry of stored entries;
+/// [`Entries::reset_expiration`](crate::Entries::reset_expiration) does.
+///
+/// # URL patterns
+///
+/// [`expire_urls`](CacheLayer::expire_urls), [`add_expire_url`](CacheLayer::add_expire_url) and
+/// [`Filter::url`](crate::Filter::url) take patterns. A pattern is a glob on host and path. Scheme
+/// and query are not compared: [`expire_with`](CacheLayer::expire_with) can look at them.
+///
+/// | pattern | matches |
+/// |---|---|
+/// | `api.example.com` | everything on that host |
+/// | `*.example.com/api/**` | everything below `/api/` on any subdomain |
+/// | `/static/**` | everything below `/static/` on any host, also without a host |
+/// | `example.com/news` | this path alone, with any query |
+/// | `example.com/news{,/**}` | this path, and everything below it |
+/// | `**` | everything |
+///
+/// | part of a pattern | matches |
+/// |---|---|
+/// | `*` | any characters of one path segment, also none. In a host, it also matches dots |
+/// | `**` | any number of segments. It is a whole segment: `/**`, `/**/`, or `**/` at the beginning |
+/// | `?` | one character, but no slash |
+/// | `{a,b}` | one of the alternatives. An alternative may be empty |
+/// | `[a-z]`, `[!a-z]` | one character of the class, or one that is not in it |
+/// | `\*` | the character itself, here a star. A class does the same: `[*]` |
+/// | a host without a port | the host with any port |
+/// | `localhost:8080` | that port only. A default port (80, 443) is never part of a URL |
+/// | `[::1]` | an IPv6 address |
+///
+/// Hosts match in any case. Paths match as [`EntryInfo::url`](crate::EntryInfo::url) shows them:
+/// in a private cache, characters are percent-encoded only where necessary, in upper case
+/// (`/%C3%A4`). A pattern that begins with `/` is for every host.
+///
+/// A pattern is refused if it is empty, has a scheme or a query, is not a valid glob, or has `**`
+/// beside other characters of a segment (`/x**`).
+impl<B> CacheLayer<B> {
+    /// When responses expire, unless a more specific setting applies. Default: never in a private
+    /// cache. A shared cache stores no responses by default.
+    pub fn expire_after(self, expiration: impl Into<Expiration>) -> Self {
+        let expiration = expiration.into();
+        self.set(|settings| settings.rules.expiration.layer = Some(expiration))
+    }
+
+    /// When responses expire, by URL: pairs of a pattern and an expiration. The first pattern that
+    /// matches decides. Replaces earlier pairs.
+    ///
+    /// A [pattern](CacheLayer#url-patterns) is a glob on host and path, such as
+    /// `*.example.com/api/**` or `/static/**`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, Expiration, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default()).expire_urls([
+    ///     ("*.example.com/api/**", Expiration::After(Duration::from_secs(60))),
+    ///     ("/static/**", Expiration::Never),
+    ///     ("**", Expiration::DoNotStore),
+    /// ])?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
+    /// [`add_expire_url`](CacheLayer::add_expire_url) adds one pair.
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside other
+    /// characters of a segment.
+    pub fn expire_urls<P, E>(
+        self,
+        rules: impl IntoIterator<Item = (P, E)>,
+    ) -> Result<Self, ConfigError>
+    where
+        P: AsRef<str>,
+        E: Into<Expiration>,
+    {
+        let (patterns, expirations): (Vec<P>, Vec<Expiration>) =
+            rules.into_iter().map(|(pattern, expiration)| (pattern, expiration.into())).unzip();
+        let patterns = UrlPatterns::new("expire_urls", patterns.iter().map(AsRef::as_ref))?;
+        Ok(self.set(|settings| settings.rules.expiration.urls = vec![(patterns, expirations)]))
+    }
+
+    /// Adds a pattern and its expiration after those of [`expire_urls`](CacheLayer::expire_urls)
+    /// and of earlier calls.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, Expiration, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default())
+    ///     .add_expire_url("*.example.com/api/**", Duration::from_secs(60))?
+    ///     .add_expire_url("/static/**", Expiration::Never)?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside
+    /// other characters of a segment.
+    pub fn add_expire_url(
+        self,
+        pattern: &str,
+        expiration: impl Into<Expiration>,
+    ) -> Result<Self, ConfigError> {
+        let rule = (UrlPatterns::new("add_expire_url", [pattern])?, vec![expiration.into()]);
+        Ok(self.set(|settings| settings.rules.expiration.urls.push(rule)))
+    }
+
+    /// When responses expire, by status: pairs of a status and an expiration. The first pair with
+    /// the status decides. Replaces earlier pairs.
+    ///
+    /// Responses with these statuses are stored even if [`statuses`](CacheLayer::statuses) does not
+    /// name them.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default())
+    ///     .expire_statuses([(404, Duration::from_secs(10)), (410, Duration::from_secs(3600))])?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a number is no status, a status is not final (1xx), or is 206 or 304, which are not whole
+    /// responses.
+    pub fn expire_statuses<T, E>(
+        self,
+        statuses: impl IntoIterator<Item = (T, E)>,
+    ) -> Result<Self, ConfigError>
+    where
+        T: TryInto<StatusCode, Error: Into<http::Error>>,
+        E: Into<Expiration>,
+    {
+        const SETTING: &str = "expire_statuses";
+        let mut rules = Vec::new();
+        for (status, expiration) in statuses {
+            let status = parse_status(SETTING, status)?;
+            check_status(SETTING, status)?;
+            rules.push((status, expiration.into()));
+        }
+        Ok(self.set(|settings| settings.rules.expiration.statuses = rules))
+    }
+
+    /// When responses expire, by a closure over the heads of request and response. It returns an
+    /// [`Expiration`], a `Duration` or a `SystemTime`. If it returns `None`, the settings after it
+    /// decide. A later closure replaces an earlier one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default()).expire_with(|_request, response| {
+    ///     response.headers.contains_key("x-volatile").then_some(Duration::from_secs(5))
+    /// });
+    /// ```
+    pub fn expire_with<E: Into<Expiration>>(
+        self,
+        expiration: impl Fn(&request::Parts, &response::Parts) -> Option<E> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| {
+            settings.rules.expiration.with = Some(Arc::new(move |request, response| {
+                expiration(request, response).map(Into::into)
+            }));
+        })
+    }
+
+    /// The longest time that a response is fresh after it arrived, whatever gives its expiration:
+    /// a setting, the [request](crate::CacheOptions::expire_after), or, under the [HTTP
+    /// rules](CacheLayer::http_rules), the headers of the response. Default: no limit.
+    ///
+    /// With zero, each response expires on arrival. The time that an expired response stays stored
+    /// for stale use begins after that, as always. Responses that are stored already keep their
+    /// expiry.
+    pub fn max_ttl(self, longest: Duration) -> Self {
+        self.set(|settings| settings.rules.expiration.max_ttl = Some(longest))
     }
 }

@@ -17,26 +17,26 @@ pub(crate) struct Budget {
 
 /// The bytes that one body holds. Dropping the body gives them back.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Held {
     held: Arc<AtomicU64>,
     bytes: u64,
 }
 
 impl Budget {
-    pub(super) fn share(&self) -> Share {
-        Share { held: self.held.clone(), bytes: 0 }
+    pub(super) fn begin(&self) -> Held {
+        Held { held: self.held.clone(), bytes: 0 }
     }
 
-    /// Adds `bytes` to the share of a body. Returns `false` if all bodies together exceed the
+    /// Adds `bytes` to what a body holds. Returns `false` if all bodies together exceed the
     /// limit.
-    pub(super) fn take(&self, share: &mut Share, bytes: u64) -> bool {
+    pub(super) fn take(&self, body: &mut Held, bytes: u64) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        share.bytes += bytes;
+        body.bytes += bytes;
         before.saturating_add(bytes) <= self.limit
     }
 }
 
-impl Drop for Share {
+impl Drop for Held {
     fn drop(&mut self) {
         self.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -58,7 +58,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut this = Self::with_rest(Rest::Ended);
         let (mut len, mut frames) = (0_u64, 0);
         let mut small = BytesMut::new();
-        let mut share = budget.share();
+        let mut held = budget.begin();
         let pause = check.longest_pause();
         let verdict = loop {
             let next = within(pause, poll_fn(|cx| body.as_mut().poll_frame(cx)));
@@ -76,7 +76,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                     Ok(chunk) => {
                         len = len.saturating_add(chunk.len() as u64);
                         frames += 1;
-                        let is_within_budget = budget.take(&mut share, chunk.len() as u64);
+                        let is_within_budget = budget.take(&mut held, chunk.len() as u64);
                         let taken = check.take(&chunk);
                         if chunk.len() <= SMALL {
                             small.extend_from_slice(&chunk);
@@ -102,7 +102,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
             }
         };
         this.push(small.freeze());
-        this.share = Some(Arc::new(share));
+        this.held = Some(Arc::new(held));
         (this, verdict)
     }
 }

@@ -19,7 +19,7 @@ mod budget;
 mod buffered;
 
 pub(crate) use self::budget::Budget;
-use self::budget::Share;
+use self::budget::Held;
 
 pin_project! {
     /// The body of a request as the inner service receives it.
@@ -36,7 +36,7 @@ pin_project! {
         sent: usize,
         trailers: Option<Box<HeaderMap>>,
         error: Option<B::Error>,
-        share: Option<Arc<Share>>,
+        held: Option<Arc<Held>>,
         #[pin]
         rest: Rest<B>,
     }
@@ -59,7 +59,7 @@ pub(crate) struct ReadBody {
     chunks: Vec<Bytes>,
     trailers: Option<Box<HeaderMap>>,
     normal: Option<NormalBody>,
-    _share: Option<Arc<Share>>,
+    _held: Option<Arc<Held>>,
 }
 
 impl ReadBody {
@@ -68,8 +68,8 @@ impl ReadBody {
         Content { chunks, trailers: trailers.as_deref(), normal: *normal }
     }
 
-    /// The same with what counts in the key instead of the bytes. It is found once, since a request
-    /// may need several keys.
+    /// Adds the normalised body, which replaces the bytes in the key. It is computed once, since a
+    /// request may need several keys.
     pub(crate) fn normalized(
         mut self,
         normal: impl FnOnce(&[Bytes]) -> Option<NormalBody>,
@@ -109,13 +109,13 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
     }
 
     fn with_rest(rest: Rest<B>) -> Self {
-        Self { chunks: Vec::new(), sent: 0, trailers: None, error: None, share: None, rest }
+        Self { chunks: Vec::new(), sent: 0, trailers: None, error: None, held: None, rest }
     }
 
     /// What was read, for as long as the request needs it.
     pub(crate) fn read(&self) -> ReadBody {
         let (chunks, trailers) = (self.chunks.clone(), self.trailers.clone());
-        ReadBody { chunks, trailers, normal: None, _share: self.share.clone() }
+        ReadBody { chunks, trailers, normal: None, _held: self.held.clone() }
     }
 
     /// The same body for another call. It contains what was read for the key.
@@ -123,7 +123,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut again = Self::ended();
         again.chunks.clone_from(&self.chunks);
         again.trailers.clone_from(&self.trailers);
-        again.share.clone_from(&self.share);
+        again.held.clone_from(&self.held);
         again
     }
 

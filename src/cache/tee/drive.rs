@@ -19,7 +19,7 @@ pub(crate) trait Drive: Send + 'static {
     fn state(&self) -> SourceState;
 }
 
-/// What a step has brought. Nothing, if the store alone has come further.
+/// The result of a step. It is empty if only the store made progress.
 pub(crate) struct Step<C> {
     pub(crate) chunk: Option<Bytes>,
     pub(crate) end: Option<End>,

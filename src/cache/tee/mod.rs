@@ -55,7 +55,7 @@ pub(crate) use self::{
     writer::{Publishing, Related},
 };
 
-/// Bodies of up to this length that are there at once are stored before the head is returned.
+/// Bodies of up to this length that are ready are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
 /// A tee whose body nobody reads before it is [started](Self::start).
@@ -131,7 +131,7 @@ impl<E> SharedBody<E> {
         Self { part: Part::Shared(reader), error: None }
     }
 
-    /// Reads what is there at once of a small body, and stores it if that is all of it. So a
+    /// Reads what is ready of a small body, and stores the body if that is all of it. So a
     /// response that arrived in one piece is stored even if its body is never read.
     pub(crate) async fn read_ahead(&mut self) {
         if let Part::Shared(reader) = &mut self.part

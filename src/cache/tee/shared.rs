@@ -397,7 +397,7 @@ impl<D: Drive, T: Send + Sync + 'static> Reader<D, T> {
         Poll::Pending
     }
 
-    /// Reads ahead what is there at once, up to about `bytes`. Ready when no more is there, or when
+    /// Reads ahead what is ready, up to about `bytes`. Ready when no more is there, or when
     /// the whole body is stored.
     pub(crate) fn poll_ahead(&mut self, bytes: u64, cx: &mut Context<'_>) -> Poll<()> {
         loop {

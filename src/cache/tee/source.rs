@@ -60,7 +60,7 @@ pub(crate) type ErrorSlot<E> = Arc<Mutex<Option<E>>>;
 
 /// The origin's body on its way to the readers and the store.
 ///
-/// It refers to the tee that holds it. The last reader drops it, so neither outlives the readers.
+/// Source and tee refer to each other. The last reader drops the source, which breaks the cycle.
 pub(super) struct Source<B: Body, P: Permit> {
     pub(super) tee: Tee,
     pub(super) body: Peeked<B>,
@@ -82,7 +82,7 @@ impl<P: Permit> Storing<P> {
     /// Ends the write, and reports what became of the entry.
     fn finish(self, progress: &Progress, stored: Result<u64, Refusal>) {
         let Self { write, permit } = self;
-        // What was written goes first: others may join the call until then.
+        // Drop the writer first: until `finish`, others may still join the call.
         drop(write);
         if progress.set(stored.map(|_| ())).is_ok() {
             permit.finish(stored);
@@ -211,7 +211,7 @@ where
         }
         let frame = ready!(self.body.poll_frame(cx));
         let mut step = self.take(frame);
-        // The store begins at once. If it has to wait, the next step finds it further.
+        // Starts writing now. If the store has to wait, the next step continues.
         if self.storing.is_some()
             && step.end.is_none()
             && let Poll::Ready(copies) = self.poll_write(cx)

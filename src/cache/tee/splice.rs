@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Splice {
     pub(crate) key: Key,
-    pub(crate) seen: Version,
+    pub(crate) version: Version,
     pub(crate) union: Union,
     /// Whether the part leads to those of other variants, which would be lost with it.
     pub(crate) leads_to_others: bool,
@@ -36,7 +36,7 @@ impl Splice {
             return Ok(true);
         }
         let hit = handle.get(&self.key).await?;
-        let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
+        let Some(hit) = hit.filter(|hit| hit.version == self.version) else { return Ok(false) };
         let mut body = handle.evict_if_damaged(hit.body, self.key, hit.version).part(first, len);
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
             let write = writer.write(chunk?);

@@ -62,7 +62,7 @@ pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refu
 /// that. The observer hears of the store's failures.
 ///
 /// Every miss allocates this future. So it is kept small, and what few entries need is boxed.
-#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
+#[expect(clippy::manual_async_fn, reason = "an `async fn` stores each argument twice")]
 pub(super) fn write_entry<B: Store>(
     handle: Handle<B>,
     tee: Tee,
@@ -160,7 +160,7 @@ async fn update_dependents<B: Store>(
         && !splice.leads_to_others
     {
         // The whole is complete. A failure leaves a part that is of no more use.
-        drop(handle.remove_if(&splice.key, splice.seen).await);
+        drop(handle.remove_if(&splice.key, splice.version).await);
     }
     handle.put_annotations(mem::take(annotations)).await;
 }
