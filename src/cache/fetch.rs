@@ -334,7 +334,7 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
     ) -> bool {
         let is_removed = match seen {
-            Some(seen) => self.view().remove_superseded(&seen, requested_at).await,
+            Some(seen) => self.view().remove_superseded(&seen, stored_under, requested_at).await,
             None => true,
         };
         self.view().remove_ended(key, stored_under, has_stored, requested_at).await && is_removed

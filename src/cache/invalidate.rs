@@ -156,13 +156,20 @@ impl<B: Store> RequestRef<'_, B> {
     }
 
     /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
-    /// if it was requested no later than `requested_at`. Returns whether an entry was removed. The
-    /// observer hears of a failure, and what was there stays.
-    pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) -> bool {
+    /// if it was requested no later than `requested_at`, unless its key is `spared`: then it may be
+    /// the answer itself. Returns whether an entry was removed. The observer hears of a failure, and
+    /// what was there stays.
+    pub(super) async fn remove_superseded(
+        self,
+        seen: &Seen,
+        spared: Option<Key>,
+        requested_at: Timestamp,
+    ) -> bool {
         let Seen { key, version, head, .. } = seen;
         let mut is_seen = true;
         let removal = |head: &Head| {
-            let is_older = head.is_response() && head.requested_at() <= requested_at;
+            let is_older =
+                head.is_response() && head.requested_at() <= requested_at && spared != Some(*key);
             // The seen entry is removed even if the clock was set back since.
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
@@ -209,7 +216,7 @@ impl<B: Store> RequestRef<'_, B> {
             for (key, hit) in found.into_iter().filter(|(key, _)| spared != Some(*key)) {
                 if hit.head.requested_at() <= requested_at {
                     let seen = Seen { key, version: hit.version, head: hit.head, resident: None };
-                    none_left &= self.remove_superseded(&seen, requested_at).await;
+                    none_left &= self.remove_superseded(&seen, None, requested_at).await;
                 } else {
                     none_left = false;
                 }
@@ -223,7 +230,7 @@ impl<B: Store> RequestRef<'_, B> {
         if let Some(selected) = no_vary_search::equivalent(request).await
             && selected.hit.head.requested_at() <= requested_at
         {
-            self.remove_superseded(&Seen::of(&selected), requested_at).await;
+            self.remove_superseded(&Seen::of(&selected), spared, requested_at).await;
         }
         none_left
     }

@@ -111,7 +111,7 @@ impl<B: Store> RequestContext<B> {
         let requested_at = exchange.requested_at;
         let ends = |head: &Head| self.cache.settings.rules.ends_by_304(head, &exchange, has_moved);
         if ends(&seen.head) {
-            self.view().remove_superseded(seen, requested_at).await;
+            self.view().remove_superseded(seen, None, requested_at).await;
             self.view().remove_ended(lookup_key, None, true, requested_at).await;
             return;
         }
@@ -122,7 +122,7 @@ impl<B: Store> RequestContext<B> {
             && ends(&stored.head)
         {
             let seen = Seen { version: stored.version, head: stored.head, ..seen.clone() };
-            self.view().remove_superseded(&seen, requested_at).await;
+            self.view().remove_superseded(&seen, None, requested_at).await;
         }
     }
 
@@ -151,7 +151,7 @@ impl<B: Store> RequestContext<B> {
         let has_moved = varies_anew(&self.cache.settings, old, &response);
         if says == HeadSays::Changed {
             self.view().supersede_related_in_flight(lookup_key, &leader.id()).await;
-            self.view().remove_superseded(seen, requested_at).await;
+            self.view().remove_superseded(seen, None, requested_at).await;
             return;
         }
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
@@ -164,7 +164,7 @@ impl<B: Store> RequestContext<B> {
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
                 if rules.ends_by_304(old, &exchange, has_moved) {
-                    self.view().remove_superseded(seen, requested_at).await;
+                    self.view().remove_superseded(seen, None, requested_at).await;
                 }
             }
         }
