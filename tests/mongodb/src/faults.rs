@@ -40,7 +40,7 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
     let store = builder(&server).timeout(BRIEF).connect().await.unwrap();
     let restart = |up| if up { server.run() } else { server.kill() };
-    kills_fail_no_request(store, "mongodb", restart).await;
+    requests_succeed_while_the_server_is_killed(store, "mongodb", restart).await;
 }
 
 /// Repeats `ask` until the store can be reached again.
@@ -97,7 +97,7 @@ async fn connections_that_are_cut_are_made_again() {
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
     proxy.refuse(false);
     recovered(async || store.get(&key(1)).await.map(drop)).await;
-    a_cut_write_is_whole_or_missing(&store, &proxy, async || {
+    entry_of_a_cut_write_is_whole_or_missing(&store, &proxy, async || {
         let hit = recovered(async || store.get(&key(2)).await).await?;
         Some(read(hit).await.unwrap())
     })
@@ -128,13 +128,13 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
     // Nothing else waits, until the limit has passed and beyond.
     let begin = tokio::time::Instant::now();
     for _ in 0..200 {
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
     }
     assert!(begin.elapsed() < margin, "{:?}", begin.elapsed());
     for _ in 0..3 {
         tokio::time::sleep(limit).await;
         let begin = tokio::time::Instant::now();
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
         assert!(begin.elapsed() < margin, "{:?}", begin.elapsed());
     }

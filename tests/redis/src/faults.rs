@@ -7,7 +7,7 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
     let store = builder(&server).connect().await.unwrap();
     let restart = |up| if up { server.run() } else { server.kill() };
-    kills_fail_no_request(store, "redis", restart).await;
+    requests_succeed_while_the_server_is_killed(store, "redis", restart).await;
 }
 
 #[tokio::test]
@@ -37,7 +37,8 @@ async fn a_connection_that_is_cut_is_made_again() {
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
     proxy.refuse(false);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await).await;
+    entry_of_a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await)
+        .await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
@@ -97,17 +98,17 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
         let begin = tokio::time::Instant::now();
         let later = async {
             tokio::time::sleep(NEVER / 2).await;
-            all_are_refused(&store).await;
+            every_operation_is_refused(&store).await;
         };
-        future::join(all_are_refused(&store), later).await;
+        future::join(every_operation_is_refused(&store), later).await;
         // Those that began later have waited for as long at most.
         let waited = begin.elapsed();
         assert!((NEVER..NEVER * 3 / 2 + margin).contains(&waited), "{waited:?}");
         // Nothing else waits, until the limit has passed once more.
         let begin = tokio::time::Instant::now();
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         tokio::time::sleep(NEVER - margin).await;
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         assert!(begin.elapsed() < NEVER, "{:?}", begin.elapsed());
         tokio::time::sleep(margin).await;
     }

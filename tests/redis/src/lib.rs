@@ -45,8 +45,8 @@ use self::{
     entries::{MIB, body, get, key, mixed, put, read},
     proxy::Proxy,
     remote::{
-        NEVER, a_cut_write_is_whole_or_missing, all_are_refused, expiring, fetch, head,
-        kills_fail_no_request, now, tagged, until,
+        NEVER, entry_of_a_cut_write_is_whole_or_missing, every_operation_is_refused, expiring,
+        fetch, head, now, requests_succeed_while_the_server_is_killed, tagged, until,
     },
     servers::{Cluster, Server, any_server, namespace},
 };
