@@ -551,7 +551,7 @@ async fn unreadable_head_is_never_overwritten_or_removed() {
         edit(&only_head(&path), change);
         let before = files(&path);
         if !is_open {
-            // A process was killed while it changed something.
+            // A process was killed during a change.
             drop(store);
             fs::write(path.join(".larder/lock"), 16_u64.to_le_bytes()).unwrap();
             store = Files::open(&path).unwrap();
