@@ -74,7 +74,7 @@ pub(crate) enum Kind {
     Part(Version),
     /// 304: the version is still valid.
     NotModified(Version),
-    /// An error, without any response.
+    /// An error instead of a response.
     Error,
 }
 

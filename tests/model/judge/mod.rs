@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Got {
     /// The request.
     pub(crate) ask: usize,
-    /// When the head came.
+    /// When the head arrived.
     pub(crate) at: Moment,
     pub(crate) status: u16,
     pub(crate) version: Option<Version>,

@@ -1,4 +1,4 @@
-//! Several processes, and the memory of one.
+//! Several processes, and the memory of one process.
 
 use super::{child::child_word, own_process::two_processes_do_ten_thousand_operations_each, *};
 
