@@ -70,8 +70,8 @@ use self::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A limit with more time than a busy machine takes, or one that stands still for a while; less
-/// than what files linger.
+/// A time limit that a busy machine, or one that stands still for a while, does not reach. It is
+/// shorter than the time for which replaced files stay.
 const PATIENT: Duration = Duration::from_secs(50);
 
 /// A time limit for tests that wait until it ends, or until replaced files are removed.
