@@ -129,8 +129,8 @@ fn remount(disk: &Path, options: &str) {
     assert!(status.success(), "the disk cannot be remounted with {options}");
 }
 
-/// Opens the file and puts an entry. What fails must fail with this kind, and its error must name
-/// the file. A file that opens must be readable. `may_work` says whether the put may succeed.
+/// Opens the file and puts an entry. Failures must be of this kind, and the error must name the
+/// file. A file that opens must be readable. If `may_work`, the put may succeed.
 async fn fails_with<S: Embedded>(file: &Path, kind: ErrorKind, may_work: bool) {
     let check = |what: &str, error: &Error| {
         let text = described(error);
