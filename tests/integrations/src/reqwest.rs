@@ -38,7 +38,7 @@ use crate::support::{Origin, Reply, TEXT, get, len, private, send};
 pub(crate) type Cached =
     BoxCloneSyncService<Request<Body>, Response<ResponseBody<Body>>, reqwest::Error>;
 
-/// The three lines of the guide.
+/// Puts the cache around reqwest's client, as the guide does.
 pub(crate) fn cached(layer: &CacheLayer<Memory>, client: Client) -> Cached {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
