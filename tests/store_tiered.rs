@@ -343,7 +343,7 @@ async fn change_while_the_entry_is_read_outdates_the_copy() {
             }
             change.apply(&tiers).await;
             read(body).await;
-            change.check(&tiers, "amid the body").await;
+            change.check(&tiers, "during the body").await;
         }
     }
 }
@@ -373,7 +373,7 @@ async fn copy_made_during_a_change_is_not_read() {
             if let Some(begun) = begun {
                 read(begun.body).await;
             }
-            change.check(&tiers, "amid the change").await;
+            change.check(&tiers, "during the change").await;
         }
     }
 }

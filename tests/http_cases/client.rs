@@ -93,7 +93,7 @@ fn request(
     let query = exchange.query.map(|query| format!("?{query}")).unwrap_or_default();
     let uri = format!("http://origin.example/test/{token}{file}{query}");
 
-    // This keeps `fetch` from adding a `no-cache` of its own. No cache knows the mode.
+    // These values keep `fetch` from adding a `no-cache` of its own. No cache knows them.
     let mut lines = Lines(vec![
         ("pragma", "foo".to_owned()),
         ("cache-control", "nothing-to-see-here".to_owned()),
