@@ -438,9 +438,7 @@ fn newest(callers: usize) {
             let join = [Join::Independent, Join::MustLead][random(2)];
             let generation = world.table.generation(&looked_for);
             let joined = world.table.join(&KEYS[group][0], &looked_for, (), &generation, join, 0);
-            let Role::Leader(leader) = joined else {
-                panic!("an independent call does not follow")
-            };
+            let Role::Leader(leader) = joined else { panic!("these joins do not follow") };
             let mut last = last.lock().unwrap();
             last[group] = leader.id().began.max(last[group]);
             drop(last);
