@@ -89,7 +89,7 @@ async fn entries_never_exceed_the_limit_of_a_document() {
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     assert_eq!(get(&store, key(2)).await.unwrap(), body(2, 9), "the stored entry stays");
     assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 14 * MIB));
-    // Two heads in separate documents may together exceed the limit of one document.
+    // Several documents may together exceed the limit of one.
     assert!(store.update(&key(2), version, long_head(10 * MIB)).await.unwrap());
     assert_eq!(store.scan().filter(|item| future::ready(item.is_ok())).count().await, 3);
 }

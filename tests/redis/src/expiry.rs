@@ -53,7 +53,7 @@ async fn keys_expire_when_they_are_no_longer_needed() {
 }
 
 #[tokio::test]
-async fn server_removes_expired_entries_and_their_hints_are_dropped() {
+async fn entries_removed_by_the_server_are_no_longer_found_by_indexes() {
     let server = Server::start();
     let store = builder(&server).linger(Duration::ZERO).connect().await.unwrap();
     let expiring = |after| {
