@@ -1,12 +1,17 @@
-//! Hits and misses, each beside its floor in the same run.
+//! Hits and misses, each compared with its floor in the same run.
 //!
-//! `cargo bench --bench hit` prints what divan measures, allocations included, and then one line a case with the ratio
-//! of the cache to its floor: medians of batches that take turns, so that both see the same machine. With
-//! `-- --test` each case runs once.
+//! `cargo bench --bench hit` prints divan's measurements, including allocations. After that, it
+//! prints one line for each case with the ratio of the cache to its floor. The ratios are medians
+//! of alternating batches, so that both run on the same machine in the same state. With `--
+//! --test`, each case runs once.
 //!
-//! The floors: for memory, a plain service that formats a string key, looks it up in quick_cache and clones the head;
-//! for redb, a raw read of the same bytes, in place or behind `spawn_blocking`, and raw puts that are not synced; for what
-//! comes on top of a memory hit (the HTTP rules, a tier behind the memory), the memory hit itself.
+//! The floors are:
+//! - for memory, a plain service that formats a string key, looks it up in quick_cache and clones
+//!   the head;
+//! - for redb, a raw read of the same bytes, in place or behind `spawn_blocking`, and raw puts that
+//!   are not synced;
+//! - for additions to a memory hit (the HTTP rules, a tier behind the memory), the memory hit
+//!   itself.
 
 use std::{
     convert::Infallible,
@@ -319,7 +324,8 @@ fn redb_hit_behind_a_hop(bencher: Bencher<'_, '_>, size: usize) {
 
 // ===== Ratios =====
 
-/// The medians of two kinds of batches that take turns, per call. The requests are made outside the measured time.
+/// The medians of two kinds of alternating batches, per call. The requests are created outside the
+/// measured time.
 fn turns(
     runs: usize,
     mut request: impl FnMut() -> Call,

@@ -1,8 +1,8 @@
 //! Removals beside many calls in flight.
 //!
 //! `cargo bench --bench removal` prints the time of a removal by URL, by key and by tag, and of an
-//! unsafe request, with no call in flight and with 10,000, and the ratio of the two. With `-- --test`
-//! it runs once with few calls.
+//! unsafe request. It measures each with no call in flight and with 10,000, and prints the ratio of
+//! the two. With `-- --test`, it runs once with few calls.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! The suite that judges any store, held against every store of this crate.
+//! Runs the conformance suite against every store of this crate.
 
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used)]
@@ -20,11 +20,11 @@ mod memory {
     }
 
     #[tokio::test]
-    async fn a_store_of_any_type_keeps_every_promise() {
+    async fn boxed_store_keeps_every_promise() {
         conformance::all(async || larder::store::AnyStore::new(Memory::default())).await;
     }
 
-    /// With sixteen shards, where the default store has two.
+    /// This store has sixteen shards. The default store has two.
     #[tokio::test]
     async fn a_large_memory_store_keeps_every_promise() {
         conformance::all(async || Memory::new(4 << 30)).await;
@@ -117,7 +117,7 @@ mod bare {
     }
 }
 
-/// Stores that count their bytes differently, each over a file.
+/// Stores over files that count their bytes in different ways.
 #[cfg(feature = "redb")]
 mod sizes {
     use std::{
@@ -140,8 +140,8 @@ mod sizes {
 
     type Sizes = Arc<Mutex<HashMap<Key, u64>>>;
 
-    /// A [`Redb`] that counts each head as `size_of` says, and each body by its length. It counts
-    /// an entry when it is written, or when the file is opened.
+    /// A [`Redb`] that counts a head by `size_of`, and a body by its length. It counts an entry
+    /// when it is written, and again when the file is opened.
     #[derive(Clone, Debug)]
     struct Counting {
         inner: Redb,
@@ -173,7 +173,7 @@ mod sizes {
             self.sizes.lock().unwrap().insert(key, (self.size_of)(head) as u64 + body_len);
         }
 
-        /// Forgets the size of an entry that is gone.
+        /// Forgets the size of an entry that was removed.
         async fn recount(&self, key: &Key) -> Result<()> {
             if self.inner.get(key).await?.is_none() {
                 self.sizes.lock().unwrap().remove(key);
@@ -283,7 +283,7 @@ mod sizes {
         keeps_every_promise(|head| head.encode().len()).await;
     }
 
-    /// A head that was decoded takes another size in memory than one that was just made.
+    /// A decoded head has another size in memory than a new one.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_counts_heads_in_memory_keeps_every_promise() {
         keeps_every_promise(Head::size).await;
@@ -291,7 +291,7 @@ mod sizes {
 
     #[tokio::test(flavor = "multi_thread")]
     #[should_panic(expected = "the size must be what it was")]
-    async fn a_store_that_counts_bodies_differently_when_it_is_opened_again_fails() {
+    async fn store_that_counts_bodies_differently_after_reopening_fails() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.redb");
         let openings = AtomicU32::new(0);
@@ -317,9 +317,9 @@ mod tiered {
         conformance::all(async || Tiered::new(Memory::default(), Memory::default())).await;
     }
 
-    /// With copies of everything, and of hardly anything.
+    /// The near tier copies everything, or hardly anything.
     #[tokio::test]
-    async fn a_near_tier_of_any_use_keeps_every_promise() {
+    async fn near_tier_of_any_size_keeps_every_promise() {
         let tiers = || Tiered::new(Memory::default(), Memory::default());
         conformance::all(async || tiers().max_near_body(u64::MAX)).await;
         conformance::all(async || tiers().max_near_body(1_000)).await;
@@ -328,7 +328,7 @@ mod tiered {
     }
 
     #[tokio::test]
-    async fn tiers_of_any_type_keep_every_promise() {
+    async fn boxed_tiers_keep_every_promise() {
         conformance::all(async || {
             let near = AnyStore::new(Memory::default());
             AnyStore::new(Tiered::new(near, AnyStore::new(Memory::default())))
@@ -337,7 +337,7 @@ mod tiered {
     }
 
     #[tokio::test]
-    async fn tiers_before_and_behind_another_keep_every_promise() {
+    async fn nested_tiers_keep_every_promise() {
         let tiers = || Tiered::new(Memory::default(), Memory::default());
         conformance::all(async || Tiered::new(tiers(), Memory::default())).await;
         conformance::all(async || Tiered::new(Memory::default(), tiers())).await;
@@ -361,7 +361,7 @@ mod tiered {
         conformance::isolation(&tiers(), &tiers()).await;
     }
 
-    /// Clones know of each other's writes; separate values see them where they ask the far tier.
+    /// Clones know of each other's writes. Separate values see them if they read the far tier.
     #[tokio::test]
     async fn handles_of_the_same_tiers_share_everything() {
         let tiers = Tiered::new(Memory::default(), Memory::default());
@@ -383,7 +383,7 @@ mod tiered {
             conformance::all(tiers).await;
         }
 
-        /// A near tier whose writes take their time.
+        /// The writes of this near tier are slow.
         #[tokio::test(flavor = "multi_thread")]
         async fn redb_before_memory_keeps_every_promise() {
             let tiers = async || Tiered::new(Redb::temporary().unwrap(), Memory::default());
@@ -391,7 +391,7 @@ mod tiered {
         }
 
         #[tokio::test(flavor = "multi_thread")]
-        async fn tiers_are_what_they_were_when_they_are_opened_again() {
+        async fn reopened_tiers_have_the_same_entries() {
             let directory = tempfile::tempdir().unwrap();
             let open = |name| Redb::open(directory.path().join(name)).unwrap();
             conformance::reopen(async || Tiered::new(Memory::default(), open("far"))).await;
@@ -425,7 +425,7 @@ mod timeout {
     use super::*;
 
     fn limited<S: Store>(store: S) -> Timeout<S> {
-        // Longer than a machine that is busy with other things takes.
+        // Longer than a busy machine takes.
         Timeout::new(store, Duration::from_secs(600)).unwrap()
     }
 
@@ -487,7 +487,7 @@ mod compressed {
         }
 
         #[tokio::test(flavor = "multi_thread")]
-        async fn a_compressed_file_is_what_it_was_when_it_is_opened_again() {
+        async fn reopened_compressed_file_has_the_same_entries() {
             let directory = tempfile::tempdir().unwrap();
             let open = || Redb::open(directory.path().join("cache.redb")).unwrap();
             conformance::reopen(async || Compressed::new(open())).await;
@@ -506,7 +506,7 @@ mod redb {
         conformance::all(async || Redb::temporary().unwrap()).await;
     }
 
-    /// Without an overlay: each write waits for its commit.
+    /// This store has no overlay, so each write waits for its commit.
     #[tokio::test(flavor = "multi_thread")]
     async fn redb_that_syncs_each_commit_keeps_every_promise() {
         let directory = tempfile::tempdir().unwrap();
@@ -525,14 +525,14 @@ mod redb {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_redb_file_is_what_it_was_when_it_is_opened_again() {
+    async fn reopened_redb_file_has_the_same_entries() {
         let directory = tempfile::tempdir().unwrap();
         conformance::reopen(async || Redb::open(directory.path().join("cache.redb")).unwrap())
             .await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_openings_of_a_redb_file_share_everything() {
+    async fn two_stores_on_a_redb_file_share_everything() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Redb::builder(directory.path().join("cache.redb")).multi_process(true).open();
         conformance::shared(&open().unwrap(), &open().unwrap()).await;
@@ -556,13 +556,13 @@ mod files {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_folder_is_what_it_was_when_it_is_opened_again() {
+    async fn reopened_folder_has_the_same_entries() {
         let directory = tempfile::tempdir().unwrap();
         conformance::reopen(async || Files::open(directory.path().join("cache")).unwrap()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_folder_without_its_index_is_what_it_was() {
+    async fn reopened_folder_without_its_index_has_the_same_entries() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         conformance::reopen(async || {
@@ -573,7 +573,7 @@ mod files {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_openings_of_a_folder_share_everything() {
+    async fn two_stores_on_a_folder_share_everything() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Files::open(directory.path().join("cache")).unwrap();
         conformance::shared(&open(), &open()).await;
@@ -606,9 +606,9 @@ mod sqlite {
         conformance::all(async || Sqlite::temporary().unwrap()).await;
     }
 
-    /// With an overlay: entries are visible before they are committed.
+    /// This store has an overlay, so entries are visible before they are committed.
     #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite_that_has_its_file_alone_keeps_every_promise() {
+    async fn exclusive_sqlite_keeps_every_promise() {
         let directory = tempfile::tempdir().unwrap();
         let last = AtomicU32::new(0);
         let open = async || {
@@ -632,14 +632,14 @@ mod sqlite {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_sqlite_file_is_what_it_was_when_it_is_opened_again() {
+    async fn reopened_sqlite_file_has_the_same_entries() {
         let directory = tempfile::tempdir().unwrap();
         conformance::reopen(async || Sqlite::open(directory.path().join("cache.db")).unwrap())
             .await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_openings_of_a_sqlite_file_share_everything() {
+    async fn two_stores_on_a_sqlite_file_share_everything() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Sqlite::open(directory.path().join("cache.db")).unwrap();
         conformance::shared(&open(), &open()).await;
@@ -665,7 +665,7 @@ mod redis {
         *,
     };
 
-    /// With more time than a busy machine takes, or one that stands still for a while.
+    /// Time limits that a busy machine, or one that stands still for a while, does not reach.
     fn patient(builder: Builder) -> Builder {
         let limit = Duration::from_secs(120);
         builder.connect_timeout(limit).response_timeout(limit)
@@ -676,7 +676,7 @@ mod redis {
         patient(builder).namespace(namespace()).connect().await.unwrap()
     }
 
-    /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
+    /// Runs the suite, and clears the stores, because the server may be shared.
     async fn all<S: Store>(connect: impl AsyncFn() -> S) {
         let stores = std::sync::Mutex::new(Vec::new());
         conformance::all(async || {
@@ -705,9 +705,9 @@ mod redis {
         all(async || Tiered::new(Memory::default(), far().await)).await;
     }
 
-    /// Every body in chunks, and small ones.
+    /// Every body is in chunks, and the chunks are small.
     #[tokio::test(flavor = "multi_thread")]
-    async fn redis_keeps_every_promise_with_nothing_inline() {
+    async fn redis_without_inline_bodies_keeps_every_promise() {
         let (url, _server) = any_server();
         let builder = || Redis::builder(&url).inline_limit(0).chunk_size(4096);
         all(async || connect(builder()).await).await;
@@ -723,7 +723,7 @@ mod redis {
     async fn two_namespaces_of_a_redis_server_have_nothing_in_common() {
         let (url, _server) = any_server();
         let namespace = namespace();
-        // One is the beginning of the other.
+        // One namespace is a prefix of the other.
         let builder = |name: &str| patient(Redis::builder(&url)).namespace(name);
         let one = builder(&namespace).build().unwrap();
         let two = builder(&format!("{namespace}*")).build().unwrap();
@@ -743,7 +743,7 @@ mod redis {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_on_a_redis_server_is_there_for_the_next_connection() {
+    async fn next_connection_to_a_redis_server_reads_the_same_entries() {
         let (url, _server) = any_server();
         let namespace = namespace();
         let connect = || patient(Redis::builder(&url)).namespace(&namespace).connect();
@@ -768,13 +768,13 @@ mod mongodb {
         *,
     };
 
-    /// With more time than a busy machine takes, or one that stands still for a while.
+    /// A time limit that a busy machine, or one that stands still for a while, does not reach.
     fn at(url: &str, namespace: &str) -> Builder {
         let store = MongoDb::builder(url).database(DATABASE).namespace(namespace);
         store.timeout(Duration::from_secs(50))
     }
 
-    /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
+    /// Runs the suite, and drops the namespaces, because the server may be shared.
     async fn all(builder: impl Fn(Builder) -> Builder) {
         let (url, _server) = any_server();
         let namespaces = Mutex::new(Vec::new());
@@ -794,9 +794,9 @@ mod mongodb {
         all(|builder| builder).await;
     }
 
-    /// Every body in GridFS, and in small chunks.
+    /// Every body is in GridFS, in small chunks.
     #[tokio::test(flavor = "multi_thread")]
-    async fn mongodb_keeps_every_promise_with_nothing_inline() {
+    async fn mongodb_without_inline_bodies_keeps_every_promise() {
         all(|builder| builder.inline_limit(0).chunk_size(64 << 10)).await;
     }
 
@@ -804,7 +804,7 @@ mod mongodb {
     async fn two_namespaces_of_a_mongodb_database_have_nothing_in_common() {
         let (url, _server) = any_server();
         let namespace = unique_name();
-        // One is the beginning of the other.
+        // One namespace is a prefix of the other.
         let names = [namespace.clone(), format!("{namespace}.files")];
         let one = at(&url, &names[0]).connect().await.unwrap();
         let two = at(&url, &names[1]).inline_limit(0).connect().await.unwrap();
@@ -825,7 +825,7 @@ mod mongodb {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_on_a_mongodb_server_is_there_for_the_next_connection() {
+    async fn next_connection_to_a_mongodb_server_reads_the_same_entries() {
         let (url, _server) = any_server();
         let namespace = unique_name();
         let connect = || at(&url, &namespace).connect();

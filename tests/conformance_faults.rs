@@ -1,4 +1,4 @@
-//! The suite judges: a store that breaks one promise fails the case for it.
+//! Tests of the conformance suite: a store that breaks one promise fails the case for it.
 
 #![cfg(all(feature = "conformance", feature = "memory"))]
 #![allow(clippy::unwrap_used)]
@@ -60,7 +60,7 @@ enum Fault {
     CountsTagsAndNotEntries,
     ClearsNothing,
     ScansTwice,
-    ScansExpiredEntriesNot,
+    SkipsExpiredEntries,
     CountsOneTooMany,
     NeverShrinks,
     CopiesNothingToClones,
@@ -70,7 +70,7 @@ enum Fault {
 struct Faulty {
     inner: Memory,
     fault: Fault,
-    /// Every expiry and every tag that there ever was, and the largest size.
+    /// Every expiry and every tag so far, and the largest size.
     past: Arc<Mutex<Past>>,
 }
 
@@ -79,13 +79,13 @@ struct Past {
     expiries: Vec<(Timestamp, Key)>,
     tags: Vec<(Box<str>, Key)>,
     size: u64,
-    /// What was given up, and is done when an entry is asked for.
+    /// Abandoned operations, which the next read carries out.
     late: Vec<Late>,
-    /// The versions that are shown in place of the inner store's.
+    /// The versions that replace those of the inner store.
     shown: Shown,
 }
 
-/// Numbers versions by itself, where that is the fault.
+/// The store's own versions, if the fault concerns them.
 #[derive(Debug, Default)]
 struct Shown {
     last: u64,
@@ -93,7 +93,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// What is shown of the inner store's version of an entry.
+    /// The version that replaces the inner store's version of an entry.
     fn version(&mut self, key: Key, inner: Version) -> Version {
         match self.versions.get(&key) {
             Some((known, shown)) if *known == inner => *shown,
@@ -121,7 +121,7 @@ enum Late {
     Update(Key, Version, Head),
 }
 
-/// An operation on its way. Given up, it is done late.
+/// An operation in progress. If it is abandoned, it is carried out late.
 struct Underway {
     past: Arc<Mutex<Past>>,
     what: Option<Late>,
@@ -145,7 +145,7 @@ impl Faulty {
         Self { inner: Memory::default(), fault, past: Arc::default() }
     }
 
-    /// Opens the data of `self` again, and counts on from the highest version that is there.
+    /// Opens the data of `self` again, and numbers versions from the highest stored one.
     async fn reopened(&self) -> Self {
         let there = self.keys_where(|_| true).await;
         let shown = &mut self.past.lock().unwrap().shown;
@@ -154,7 +154,7 @@ impl Faulty {
         self.clone()
     }
 
-    /// Whether the fault is about versions, so that they are not the inner store's.
+    /// Whether the fault concerns versions, so that they differ from the inner store's.
     fn numbers_versions(&self) -> bool {
         matches!(
             self.fault,
@@ -167,7 +167,7 @@ impl Faulty {
         )
     }
 
-    /// The inner store's version of what the caller has seen.
+    /// The inner store's version for the version that the caller has seen.
     fn seen(&self, key: Key, seen: Version) -> Version {
         if !self.numbers_versions() {
             return seen;
@@ -175,7 +175,7 @@ impl Faulty {
         self.past.lock().unwrap().shown.inner(key, seen)
     }
 
-    /// Begins to number versions again, if that is the fault.
+    /// Starts to number versions again, if that is the fault.
     fn count_anew_if(&self, fault: Fault) {
         if self.fault == fault {
             self.past.lock().unwrap().shown.last = 0;
@@ -198,7 +198,7 @@ impl Faulty {
         Ok(removed)
     }
 
-    async fn do_what_is_late(&self) -> Result<()> {
+    async fn finish_late_operations(&self) -> Result<()> {
         let late = std::mem::take(&mut self.past.lock().unwrap().late);
         for late in late {
             match late {
@@ -244,7 +244,7 @@ impl Store for Faulty {
     type Writer = FaultyWriter;
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        self.do_what_is_late().await?;
+        self.finish_late_operations().await?;
         let key = self.key(key);
         let Some(mut hit) = self.inner.get(&key).await? else {
             return Ok(None);
@@ -443,7 +443,7 @@ impl Store for Faulty {
         items.chain(again.flatten()).filter(move |item| {
             let now = Timestamp::from_millis(4_102_444_800_000);
             let expired = item.as_ref().is_ok_and(|item| item.head.is_expired(now));
-            future::ready(fault != Fault::ScansExpiredEntriesNot || !expired)
+            future::ready(fault != Fault::SkipsExpiredEntries || !expired)
         })
     }
 
@@ -569,15 +569,15 @@ caught_by! {
     CountsTagsAndNotEntries: a_tag_removes_what_carries_it_and_nothing_else
     ClearsNothing: a_cleared_store_is_like_a_new_one
     ScansTwice: a_scan_sees_each_entry_once
-    ScansExpiredEntriesNot: a_scan_sees_each_entry_once
+    SkipsExpiredEntries: a_scan_sees_each_entry_once
     CountsOneTooMany: len_counts_finished_entries
     NeverShrinks: the_size_grows_and_shrinks
     CopiesNothingToClones: a_clone_is_the_same_store
 }
 
-/// A store that numbers versions from the highest that it finds when it is opened.
+/// A store that numbers versions from the highest one it has when it is opened.
 #[tokio::test]
-async fn versions_that_begin_again_after_a_removal_and_reopening_are_caught() {
+async fn versions_that_start_again_after_reopening_are_caught() {
     let reopen = |fault| {
         let data = Faulty::new(fault);
         AssertUnwindSafe(async move { suite::reopen(async || data.reopened().await).await })
@@ -588,8 +588,8 @@ async fn versions_that_begin_again_after_a_removal_and_reopening_are_caught() {
 }
 
 #[test]
-fn a_head_of_another_method_is_another_head() {
+fn head_with_other_headers_keeps_its_method() {
     let (parts, ()) = Response::new(()).into_parts();
     let head = Head::new(Method::HEAD, "http://example.com/", parts, Timestamp::MIN);
-    assert_eq!(with_headers(&head, HeaderMap::new()), head, "the faults above change one thing");
+    assert_eq!(with_headers(&head, HeaderMap::new()), head, "a fault must change the headers only");
 }

@@ -1,5 +1,5 @@
-// Prints what a run of the conformance suite came to, section by section, and fails where the required and optimal cases
-// that are not passed are others than those of a list.
+// Prints the results of a run of the conformance suite by section. Fails if the failed required and
+// optimal cases differ from those of a list.
 //
 //   node http_suite.mjs SUITE RESULTS.json [LIST]
 
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 const [suite, resultsFile, listFile] = process.argv.slice(2)
 const load = async file => (await import(pathToFileURL(path.join(suite, 'tests', file)))).default
 const suites = await load('index.mjs')
-// The client of 0.4.5 adds this one by itself.
+// The client of 0.4.5 adds this suite by itself.
 if (fs.existsSync(path.join(suite, 'tests/surrogate-control.mjs'))) {
   suites.push(await load('surrogate-control.mjs'))
 }
@@ -19,7 +19,7 @@ const results = JSON.parse(fs.readFileSync(resultsFile, 'utf8'))
 const cases = new Map(suites.flatMap(({ tests }) => tests).map(test => [test.id, test]))
 const kindOf = test => test.kind ?? 'required'
 
-// What kept a case from being passed, or nothing. A case is no better than those that it depends on.
+// The reason for which a case fails, or nothing. A case fails if one on which it depends fails.
 function fault (id) {
   for (const on of cases.get(id)?.depends_on ?? []) {
     if (fault(on)) return `depends on ${on}`

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the field's conformance suite (https://github.com/http-tests/cache-tests) through the example `gateway`, and
-# compares what is not passed with a written list. Needs Node.js and npm, and about a minute.
+# Runs the conformance suite for HTTP caches (https://github.com/http-tests/cache-tests) through the
+# example `gateway`, and compares the failed cases with a list. Needs Node.js and npm, and takes
+# about a minute.
 #
 #   tests/http_suite.sh [FLAG...]   flags of the gateway; by default: --store memory --policy http --stale-if-error 1h
 #                                   --store-set-cookie --reuse-post, since the suite counts both of these as optimal
@@ -37,7 +38,7 @@ else
     touch "$folder/installed"
   fi
 fi
-# Where the server and the client are, in the package and in later checkouts.
+# The folders of the server and the client, in the package and in later checkouts.
 if [ -f "$suite/test-engine/cli.mjs" ]; then engine=$suite/test-engine; else engine=$suite; fi
 for file in "$engine/cli.mjs" "$engine/server/server.mjs" "$suite/tests/index.mjs"; do
   [ -f "$file" ] || fail "$file is missing: $suite is no checkout of cache-tests that is known here"
@@ -60,7 +61,7 @@ finish() {
 }
 trap finish EXIT
 
-# Waits until the program of this pid writes a line that matches, and prints the number that ends it.
+# Waits until the program with this pid writes a line that matches. Prints the number at its end.
 port() { # pid, log, pattern
   for _ in $(seq 1200); do
     local line
@@ -73,7 +74,7 @@ port() { # pid, log, pattern
   return 1
 }
 
-# The suite takes its settings as npm hands them on. Port 0 is any that is free.
+# The suite reads its settings from npm's variables. Port 0 is any free port.
 export npm_config_protocol=http npm_package_config_id='' npm_config_pidfile=$work/pid
 unset npm_config_id
 (cd "$suite" && npm_config_port=0 exec node "$engine/server/server.mjs") >"$work/origin.log" 2>&1 &

@@ -2,12 +2,12 @@
 //! time.
 //!
 //! The crate's own files are checked, with the checker's locks and counters in place of the
-//! standard library's. At each use of one, another thread may go on. A thread that waits for ever
-//! is a failure.
+//! standard library's. At each use of one, the checker may switch to another thread. A thread that
+//! waits forever is a failure.
 
 #![allow(clippy::unwrap_used)]
 
-/// What `src/sync.rs` names, as the checker has it.
+/// The names of `src/sync.rs`, from the checker.
 mod sync {
     pub(crate) use shuttle::sync::{
         Mutex, MutexGuard,
@@ -66,8 +66,7 @@ fn run(scheduler: impl Scheduler + 'static, test: fn()) {
     Runner::new(scheduler, config).run(test);
 }
 
-/// Runs `test` in orders chosen at random, and in orders with few changes of thread at the worst
-/// moments.
+/// Runs `test` in random orders, and in orders that switch threads rarely, at the worst moments.
 fn explore(test: fn()) {
     run(RandomScheduler::new(500), test);
     for depth in [2, 3, 5] {
@@ -75,12 +74,12 @@ fn explore(test: fn()) {
     }
 }
 
-/// Runs `test`, which makes no choices of its own, in all orders, or in the first of them.
+/// Runs `test`, which must make no random choices, in all orders, or in the first 5,000.
 fn explore_in_turn(test: fn()) {
     run(DfsScheduler::new(Some(5_000), false), test);
 }
 
-/// Polls once, and says what came of it.
+/// Polls once, and returns the result.
 async fn once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     poll_fn(|cx| Poll::Ready(poll(cx))).await
 }

@@ -1,7 +1,9 @@
-//! What `Memory` holds and allocates, seen by a counting allocator, which is why this is a test binary of its own.
+//! The memory that `Memory` holds and allocates. A counting allocator measures it, so this is a
+//! test binary of its own.
 //!
-//! One test without the harness, for what others allocate is in its figures: another test, the harness's own thread, or the
-//! buffer in which it gathers what is printed.
+//! There is one test, without the harness, because the figures include the allocations of
+//! everything else: another test, the harness's own thread, or the buffer in which it collects
+//! output.
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,7 +31,7 @@ const MIB: usize = 1 << 20;
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("nothing in memory waits")
+    future.now_or_never().expect("an operation in memory must not wait")
 }
 
 fn head(headers: HeaderMap) -> Head {
@@ -47,17 +49,18 @@ fn allocated_since(before: usize) -> usize {
 }
 
 fn main() {
-    // The buffer of the standard output is made here, and counts nowhere.
-    println!("what is counted is what is held:");
-    // The largest peak first: the allocator knows only the highest there ever was.
+    // The first line allocates the buffer of the standard output, before anything is measured.
+    println!("held and counted bytes:");
+    // The test with the largest peak is first, because the allocator knows only the highest peak so
+    // far.
     a_large_body_is_in_memory_once();
-    a_refused_body_is_given_back();
-    a_deep_request_body_is_not_copied_at_every_depth();
-    a_lie_about_the_length_reserves_little();
+    refused_body_is_freed();
+    deep_request_body_is_not_copied_at_every_level();
+    wrong_content_length_reserves_little();
     a_hit_allocates_nothing();
     a_hit_through_the_layer_allocates_little();
-    what_hits_parse_is_counted();
-    a_full_store_holds_what_it_counts();
+    parsed_fields_are_counted();
+    full_store_counts_what_it_holds();
 }
 
 fn a_large_body_is_in_memory_once() {
@@ -77,7 +80,7 @@ fn a_large_body_is_in_memory_once() {
         let counted = now(store.size_bytes()).unwrap() as usize;
         let peak = ALLOCATOR.max_allocated() - before;
         println!("64 MiB, length {length:?}: {held} held, {counted} counted, {peak} at the peak");
-        assert!(held <= counted, "all that is held must be counted");
+        assert!(held <= counted, "everything that is held must be counted");
         assert!(held < LEN + 128 * KIB, "there must be one copy of the body");
         assert!(peak < LEN + 512 * KIB, "there must never be a second copy of the body");
 
@@ -94,7 +97,7 @@ fn a_large_body_is_in_memory_once() {
     }
 }
 
-fn a_refused_body_is_given_back() {
+fn refused_body_is_freed() {
     let store = Memory::new(8 * MIB as u64);
     let before = ALLOCATOR.allocated();
     let mut writer = now(store.put(&Key::digest("refused"), head_of_length(None))).unwrap();
@@ -107,12 +110,12 @@ fn a_refused_body_is_given_back() {
         }
     };
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    assert!(most < 8 * MIB, "a writer must not gather more than could be kept");
+    assert!(most < 8 * MIB, "a writer must not hold more than the store may");
     drop(chunk);
-    assert!(allocated_since(before) < 4 * KIB, "a refused body must be given back at once");
+    assert!(allocated_since(before) < 4 * KIB, "a refused body must be freed at once");
 }
 
-fn a_lie_about_the_length_reserves_little() {
+fn wrong_content_length_reserves_little() {
     let store = Memory::default();
     let before = ALLOCATOR.allocated();
     let mut writer = now(store.put(&Key::digest("lie"), head_of_length(Some(u64::MAX)))).unwrap();
@@ -150,9 +153,9 @@ fn a_hit_through_the_layer_allocates_little() {
     assert_eq!(allocated_by_a_hit(normalizing), each, "the request has no body to normalise");
 }
 
-/// Every object around the large one has its members in the wrong order. A copy at each of the 100
-/// depths would make 100 MiB.
-fn a_deep_request_body_is_not_copied_at_every_depth() {
+/// Each object around the large one has its members in the wrong order. A copy at each of the 100
+/// levels would make 100 MiB.
+fn deep_request_body_is_not_copied_at_every_level() {
     const DEPTH: usize = 100;
     let layer = CacheLayer::private(Memory::default())
         .methods([Method::POST])
@@ -203,8 +206,8 @@ fn allocated_by_a_hit(layer: CacheLayer<Memory>) -> usize {
     each
 }
 
-/// Under the HTTP rules, the first hit of an entry parses its fields, and the entry keeps what they say.
-fn what_hits_parse_is_counted() {
+/// Under the HTTP rules, the first hit of an entry parses its fields. The entry stores the result.
+fn parsed_fields_are_counted() {
     const ENTRIES: usize = 4_000;
     let before = ALLOCATOR.allocated();
     let layer = CacheLayer::private(Memory::new(32 * MIB as u64)).http_rules();
@@ -228,12 +231,13 @@ fn what_hits_parse_is_counted() {
     println!(
         "{ENTRIES} entries: {stored} held before hits, {held} held after hits, {counted} counted"
     );
-    assert!(held > stored, "entries must keep what hits parse");
-    assert!(held <= counted + 64 * KIB, "what entries keep must be counted");
+    assert!(held > stored, "entries must store the parsed fields");
+    assert!(held <= counted + 64 * KIB, "the parsed fields must be counted");
 }
 
-/// Entries as the network brings them: the header values and the body are slices of one large read buffer.
-fn a_full_store_holds_what_it_counts() {
+/// Entries as the network delivers them: the header values and the body are slices of one large
+/// read buffer.
+fn full_store_counts_what_it_holds() {
     const CAPACITY: usize = 32 * MIB;
     for body_len in [0, 300, 6_000, 90_000, 700_000] {
         let before = ALLOCATOR.allocated();
@@ -258,8 +262,9 @@ fn a_full_store_holds_what_it_counts() {
         let entries = now(store.len()).unwrap();
         println!("{entries} entries with {body_len} bytes: {held} held, {counted} counted");
         assert!(held <= CAPACITY, "a store must not hold more than its capacity");
-        // What the table remembers of evicted entries is no entry's, but within the capacity.
-        assert!(held <= counted + CAPACITY / 50, "all that is held must be counted");
+        // The table also remembers evicted entries. They belong to no entry, but count towards the
+        // capacity.
+        assert!(held <= counted + CAPACITY / 50, "everything that is held must be counted");
         assert!(held >= counted / 10 * 7, "not much more must be counted than is held");
         assert!(counted >= CAPACITY / 10 * 9, "the capacity must be used");
     }

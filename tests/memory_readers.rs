@@ -1,4 +1,5 @@
-//! What many readers of one large body hold, seen by a counting allocator, which is why this is a test binary of its own.
+//! The memory that many readers of one large body hold. A counting allocator measures it, so this
+//! is a test binary of its own.
 
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used)]
@@ -22,7 +23,7 @@ const CHUNK: usize = 256 * 1024;
 const LEN: usize = 200 * MIB;
 const READERS: usize = 50;
 
-/// How many of the readers only begin when the others have come to the end.
+/// The readers that start when the others have reached the end.
 const SLOW: usize = 2;
 
 /// Reads the body to its end, and compares it with the chunk that it repeats.
@@ -53,7 +54,7 @@ async fn fifty_readers_of_one_large_body_hold_little_of_it() {
     let inner = tower::service_fn(move |_: Request<_>| {
         let chunk = served.clone();
         let chunks = (0..LEN / CHUNK).map(move |_| {
-            // Each in memory of its own, which somebody has to give back.
+            // Each chunk has memory of its own, which must be freed.
             Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(&chunk)))
         });
         async move { Ok::<_, Infallible>(Response::new(StreamBody::new(stream::iter(chunks)))) }

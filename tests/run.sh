@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server, Node.js with npm, and
-# SecantusDB, a server of MongoDB's protocol, into .mongo-venv. The tests start servers of their own with them, each in a
-# temporary folder, and end them. REDIS_URL and MONGODB_URI name servers of yours for those that need but some server; they
-# keep to namespaces of their own there.
+# Runs every test. First installs what the tests need besides a Rust toolchain: redis-server,
+# Node.js with npm, and SecantusDB, a server of MongoDB's protocol, into .mongo-venv. The tests
+# start their own servers from these, each in a temporary folder, and end them. If REDIS_URL or
+# MONGODB_URI is set, tests for which any server suffices use that server, in namespaces of their
+# own.
 #
-# The tests draw random numbers. LARDER_MODEL_SEED repeats what the model did, PROPTEST_RNG_SEED what the properties did.
-# With --long, the model makes a million steps over each store instead of ten thousand, and the embedded stores are killed
-# a hundred times instead of ten. LARDER_KILL_SEED repeats the moments of the kills, LARDER_DAMAGE_SEED chooses other damage.
+# The tests draw random numbers. LARDER_MODEL_SEED repeats a run of the model, and PROPTEST_RNG_SEED
+# one of the properties. With --long, the model takes a million steps over each store instead of ten
+# thousand, and the embedded stores are killed a hundred times instead of ten. LARDER_KILL_SEED
+# repeats the moments of the kills, and LARDER_DAMAGE_SEED chooses other damage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,7 +42,7 @@ if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm
 fi
 
-# Each pinned: SecantusDB pins none of what it needs.
+# Every version is pinned, because SecantusDB pins none of its dependencies.
 mongo_packages="SecantusDB==0.7.0b3 dnspython==2.9.2 future==1.0.0 numpy==2.4.6 pymongo==4.20.0 python-dateutil==4.0.0
   s2sphere==0.2.5 shapely==2.2.0 tzdata==2026.6"
 if ! .mongo-venv/bin/python -c 'import secantus' 2>/dev/null; then
@@ -90,7 +92,7 @@ for store in redb sqlite files redis mongodb; do
 done
 
 say "examples"
-# Runs the command twice. The first run should miss once, the second run as often as $misses says.
+# Runs the command twice. The first run must miss once, and the second $misses times.
 quickstart() {
   local first again
   first=$("$@" --fresh)
@@ -107,7 +109,7 @@ cleanup() {
   rm -rf "$scratch"
 }
 trap cleanup EXIT
-# Until the file $1 has something in it.
+# Waits until the file $1 has content.
 wait_for() {
   for _ in $(seq 1200); do [ -s "$1" ] || [ -S "$1" ] && return; sleep 0.1; done
   echo "a server for the quickstart did not come up" >&2
@@ -115,7 +117,7 @@ wait_for() {
 }
 redis=${REDIS_URL:-}
 if [ -z "$redis" ]; then
-  # At a socket in a folder of its own, it needs no port.
+  # With a socket in its own folder, the server needs no port.
   redis-server --port 0 --unixsocket "$scratch/redis.sock" --dir "$scratch" --save '' >/dev/null &
   servers+=($!)
   wait_for "$scratch/redis.sock"
@@ -137,7 +139,7 @@ quickstart "$programs/quickstart" --store "$mongodb"
 misses=1 quickstart "$programs/quickstart" --store memory
 
 say "the command, over what the quickstart has stored"
-# Runs the command with the arguments after $1, a pattern that one of the lines it prints should match.
+# Runs the command with the arguments after $1, a pattern that one line of the output must match.
 over() {
   local pattern=$1
   shift
@@ -160,7 +162,7 @@ for store in "redb:$scratch/cache.redb" "sqlite:$scratch/cache.db" "files:$scrat
   over '^removed 1 entry$' rm "$@" "$url"
 done
 set --
-# Runs the example $1 with the arguments after $2, a pattern that one of the lines it prints should match.
+# Runs the example $1 with the arguments after $2, a pattern that one line of the output must match.
 printed=
 example() {
   local name=$1 pattern=$2
@@ -169,7 +171,7 @@ example() {
   printf '\n%s\n%s\n' "$name" "$printed"
   grep -Eq "$pattern" <<<"$printed" || { echo "$name: no line is $pattern" >&2; exit 1; }
 }
-# The first program of the README, twice: its file is where it runs.
+# Runs the first program of the README twice. Its file is in the working directory.
 hello=$(realpath "$programs/hello")
 for hits in 2 3; do
   printed=$(cd "$scratch" && "$hello")
@@ -186,7 +188,7 @@ example session '^the order of parameters: answer 1, from_cache: true'
 example axum-server '^POST /purge\?tag=news +200 2 removed'
 example redis-shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
 example stampede '^1 calls, [0-9]+ coalesced, [0-9]+ hits$'
-# Who comes when the answer is there already, on a machine that is slow, has a hit.
+# On a slow machine, requests that arrive after the answer are hits.
 read -r _ _ coalesced _ hits _ <<<"$(grep coalesced <<<"$printed")"
 [ $((coalesced + hits)) = 1999 ] && [ "$hits" -ge 1000 ] && [ "$coalesced" -gt 0 ] ||
   { echo "stampede: one call for the first thousand, and none for the second" >&2; exit 1; }
@@ -210,7 +212,7 @@ say "the field's conformance suite, through the gateway"
 GATEWAY=$programs/gateway ./tests/http_suite.sh
 
 say "what users build: the quickstart as the README has it, and a gateway without the stores that are features"
-# Its file lies in the user's cache directory, which is another one here.
+# Its file is in the user's cache directory, which is another folder here.
 XDG_CACHE_HOME=$scratch quickstart cargo run --quiet -p quickstart --
 [ -s "$scratch/larder-quickstart/http-cache.redb" ] || { echo "quickstart: no file in the cache directory" >&2; exit 1; }
 cargo test -p gateway --test gateway

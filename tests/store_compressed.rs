@@ -1,5 +1,6 @@
-//! What only a store that compresses can show: what is kept, what that takes, and damage. What every store promises is
-//! `conformance`'s.
+//! Tests of `Compressed`: the stored form of a body, its size, and damage.
+//!
+//! The `conformance` suite checks the contract of every store.
 
 #![cfg(all(feature = "compression", feature = "memory"))]
 #![allow(clippy::unwrap_used)]
@@ -43,7 +44,7 @@ fn new() -> Compressed<Memory> {
     Compressed::new(Memory::default())
 }
 
-/// Text, as origins have it.
+/// Text like that of a JSON API.
 fn text(len: usize) -> Vec<u8> {
     let lines = (0..).flat_map(|n: u32| {
         format!("{{\"id\": {n}, \"name\": \"n{}\"}},\n", n.wrapping_mul(n) % 977).into_bytes()
@@ -51,7 +52,7 @@ fn text(len: usize) -> Vec<u8> {
     lines.take(len).collect()
 }
 
-/// What nothing makes smaller.
+/// Bytes that do not compress.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
@@ -65,62 +66,62 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 /// The body as the wrapped store has it.
-async fn kept(store: &Compressed<Memory>) -> Vec<u8> {
+async fn stored_body(store: &Compressed<Memory>) -> Vec<u8> {
     get(store.get_ref()).await.unwrap().1
 }
 
 #[tokio::test]
-async fn text_is_kept_in_less_and_noise_as_it_is() {
+async fn text_is_compressed_and_noise_is_stored_as_it_is() {
     for len in [600, 20_000, 64 << 10, (64 << 10) + 1, 1_000_000, 5 << 20] {
         for chunk in [usize::MAX, 100_000, 7_777] {
             let (store, text, noise) = (new(), text(len), noise(len));
             put(&store, &text, chunk, None).await;
-            assert!(kept(&store).await.len() < len / 2, "{len}");
+            assert!(stored_body(&store).await.len() < len / 2, "{len}");
             assert!(store.size_bytes().await.unwrap() < len as u64 / 2 + 2_000);
             let (head, body) = get(&store).await.unwrap();
             assert_eq!((head.body_len(), head.trailers()), (len as u64, None));
             assert!(body == text, "{len} in chunks of {chunk}");
 
             put(&store, &noise, chunk, None).await;
-            assert!(kept(&store).await == noise, "{len} in chunks of {chunk}");
+            assert!(stored_body(&store).await == noise, "{len} in chunks of {chunk}");
             assert!(get(&store).await.unwrap().1 == noise);
         }
     }
 }
 
-/// The first piece decides, and a wrong guess costs next to nothing.
+/// The first piece decides whether the body is compressed. A wrong guess costs little.
 #[tokio::test]
-async fn a_body_that_changes_its_kind_comes_back() {
+async fn body_of_text_and_noise_is_read_back() {
     let (text, noise) = (text(300_000), noise(300_000));
     for (body, most) in
         [([&text[..], &noise].concat(), 400_000), ([&noise[..], &text].concat(), 600_000)]
     {
         let store = new();
         put(&store, &body, 50_000, None).await;
-        assert!(kept(&store).await.len() <= most);
+        assert!(stored_body(&store).await.len() <= most);
         assert!(get(&store).await.unwrap().1 == body);
     }
 }
 
 #[tokio::test]
-async fn short_bodies_are_left_alone() {
+async fn short_bodies_are_not_compressed() {
     let store = new();
     put(&store, &text(511), 511, None).await;
-    assert_eq!(kept(&store).await, text(511));
+    assert_eq!(stored_body(&store).await, text(511));
     let all = new().min_len(0);
     put(&all, &text(511), 511, None).await;
-    assert!(kept(&all).await.len() < 400);
+    assert!(stored_body(&all).await.len() < 400);
     assert_eq!(get(&all).await.unwrap().1, text(511));
 }
 
 #[tokio::test]
-async fn every_level_comes_back_and_others_are_refused() {
+async fn body_of_every_level_is_read_back_and_other_levels_are_refused() {
     let mut sizes = Vec::new();
     for level in [1, 3, 19] {
         let store = new().level(level).unwrap();
         put(&store, &text(400_000), 100_000, None).await;
         assert!(get(&store).await.unwrap().1 == text(400_000));
-        sizes.push(kept(&store).await.len());
+        sizes.push(stored_body(&store).await.len());
     }
     assert!(sizes[2] < sizes[0], "{sizes:?}");
     for level in [i32::MIN, -1, 0, 20, 22, i32::MAX] {
@@ -131,7 +132,7 @@ async fn every_level_comes_back_and_others_are_refused() {
 }
 
 #[tokio::test]
-async fn what_was_written_without_the_wrapper_is_read_with_it() {
+async fn uncompressed_entry_is_read_through_the_wrapper() {
     let inner = Memory::default();
     put(&inner, &text(100_000), 10_000, None).await;
     let store = Compressed::new(inner);
@@ -143,7 +144,7 @@ async fn what_was_written_without_the_wrapper_is_read_with_it() {
 }
 
 #[tokio::test]
-async fn trailers_of_any_name_come_back() {
+async fn trailers_of_any_name_are_read_back() {
     let mut trailers = HeaderMap::new();
     trailers.append("larder-compressed", HeaderValue::from_static("0 zstd 5"));
     trailers.append("x-last", HeaderValue::from_static("1"));
@@ -162,8 +163,8 @@ async fn trailers_of_any_name_come_back() {
 
 // ===== Damage =====
 
-/// The entry with another body in the wrapped store, and another length noted.
-async fn damaged(store: &Compressed<Memory>, body: &[u8], note: Option<&str>) {
+/// Replaces the body of the entry in the wrapped store, and the trailer that notes its length.
+async fn damage(store: &Compressed<Memory>, body: &[u8], note: Option<&str>) {
     let inner = store.get_ref();
     let mut trailers = inner.get(&KEY).await.unwrap().unwrap().head.trailers().unwrap().clone();
     if let Some(note) = note {
@@ -173,61 +174,61 @@ async fn damaged(store: &Compressed<Memory>, body: &[u8], note: Option<&str>) {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_never_read() {
+async fn damaged_body_is_reported_as_corrupt() {
     for len in [5_000, 600_000] {
         let store = new();
         let whole = text(len);
         put(&store, &whole, 10_000, None).await;
-        let kept = kept(&store).await;
+        let kept = stored_body(&store).await;
         let step = 1 + kept.len() / 400;
         for position in (0..kept.len()).step_by(step) {
             for bit in [0x01, 0x80] {
                 let mut body = kept.clone();
                 body[position] ^= bit;
-                damaged(&store, &body, None).await;
+                damage(&store, &body, None).await;
                 match get(&store).await {
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}"),
-                    // A bit of a frame's header that means nothing.
+                    // The bit has no meaning in the frame's header.
                     Ok((_, body)) => assert!(body == whole, "{position}"),
                 }
             }
-            damaged(&store, &kept[..position], None).await;
+            damage(&store, &kept[..position], None).await;
             assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{position}");
         }
-        // The checksum, of which every bit counts.
+        // Each bit of the checksum counts.
         for position in kept.len() - 4..kept.len() {
             let mut body = kept.clone();
             body[position] ^= 0x10;
-            damaged(&store, &body, None).await;
+            damage(&store, &body, None).await;
             assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{position}");
         }
         for behind in [&b"\0"[..], &kept[..]] {
-            damaged(&store, &[&kept, behind].concat(), None).await;
+            damage(&store, &[&kept, behind].concat(), None).await;
             assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt);
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_of_another_length_than_noted_is_damage() {
+async fn body_of_another_length_than_noted_is_corrupt() {
     for len in [5_000, 600_000] {
         let store = new();
         put(&store, &text(len), 10_000, None).await;
-        let kept = kept(&store).await;
+        let kept = stored_body(&store).await;
         let others = [0, 1, len - 1, len + 1, 300_000, 1 << 40, u64::MAX as usize];
         for other in others {
-            damaged(&store, &kept, Some(&format!("0 zstd {other}"))).await;
+            damage(&store, &kept, Some(&format!("0 zstd {other}"))).await;
             match store.get(&KEY).await {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
                 Ok(hit) => match read(hit.unwrap().body).await {
-                    // A body of nothing is over before it is read.
+                    // An empty body ends before it is decompressed.
                     Ok(body) => assert!(other == 0 && body.is_empty(), "{len} {other}"),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
                 },
             }
         }
         for note in ["0 zstd", "0 zstd -1", "0 zstd 99999999999999999999", "0 brotli 5", "", "0 "] {
-            damaged(&store, &kept, Some(note)).await;
+            damage(&store, &kept, Some(note)).await;
             assert_eq!(store.get(&KEY).await.unwrap_err().kind(), ErrorKind::Corrupt, "{note}");
             let listed: Vec<_> = store.scan().collect().await;
             assert_eq!(listed[0].as_ref().unwrap_err().kind(), ErrorKind::Corrupt, "{note}");
@@ -235,12 +236,13 @@ async fn a_body_of_another_length_than_noted_is_damage() {
     }
 }
 
-/// A few bytes that stand for a gigabyte, or that need a window of one, are no reason to unpack more than was noted.
+/// A few bytes may stand for a gigabyte, or need a window of one. Not more than the noted length is
+/// decompressed.
 #[tokio::test]
-async fn a_bomb_is_damage() {
+async fn decompression_bomb_is_corrupt() {
     let store = new();
     put(&store, &text(600_000), 10_000, None).await;
-    // A frame with a window of 1 GiB, and one block that repeats a byte 128 KiB times, again and again.
+    // A frame with a window of this size, and blocks that each repeat a byte 128 KiB times.
     let frame = |window: u8, blocks: usize| {
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, window];
         for block in 0..blocks {
@@ -250,16 +252,16 @@ async fn a_bomb_is_damage() {
         frame
     };
     for (window, what) in [(20 << 3, "a large window"), (7 << 3, "a small one")] {
-        damaged(&store, &frame(window, 8_000), Some("0 zstd 600000")).await;
+        damage(&store, &frame(window, 8_000), Some("0 zstd 600000")).await;
         assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{what}");
     }
-    // All is as noted, and it would take 32 MiB to unpack it.
+    // The length is as noted, but the window takes 32 MiB.
     let note = format!("0 zstd {}", 8 * (128 << 10));
-    damaged(&store, &frame(15 << 3, 8), Some(&note)).await;
+    damage(&store, &frame(15 << 3, 8), Some(&note)).await;
     assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    // The frame is as it should be.
+    // The same blocks with a small window are a valid frame.
     let whole = frame(7 << 3, 8);
-    damaged(&store, &whole, Some(&note)).await;
+    damage(&store, &whole, Some(&note)).await;
     assert!(get(&store).await.unwrap().1.iter().all(|byte| *byte == b'a'));
 }
 
@@ -267,7 +269,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_body_in_any_chunks_comes_back(
+    fn any_body_in_any_chunks_is_read_back(
         seed in prop::collection::vec(any::<u8>(), 1..300),
         repeats in 1_usize..900,
         chunk in 1_usize..100_000,
@@ -279,18 +281,18 @@ proptest! {
             let store = new().level(level).unwrap().min_len(0);
             put(&store, &body, chunk, None).await;
             assert!(get(&store).await.unwrap().1 == body);
-            assert!(kept(&store).await.len() <= body.len() + 100);
+            assert!(stored_body(&store).await.len() <= body.len() + 100);
         });
     }
 
     #[test]
-    fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..300), len in 0_u64..300_000) {
+    fn damaged_frame_does_not_panic(body in prop::collection::vec(any::<u8>(), 0..300), len in 0_u64..300_000) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let store = new();
             put(&store, &text(1_000), 1_000, None).await;
             let body = [&[0x28, 0xb5, 0x2f, 0xfd][..], &body].concat();
-            damaged(&store, &body, Some(&format!("0 zstd {len}"))).await;
+            damage(&store, &body, Some(&format!("0 zstd {len}"))).await;
             if let Ok((head, body)) = get(&store).await {
                 assert_eq!(head.body_len(), body.len() as u64);
             }
@@ -298,10 +300,10 @@ proptest! {
     }
 }
 
-/// `Content-Length` names the length of the whole body, and not of the file.
+/// `Content-Length` is the length of the whole body, not of the file.
 #[cfg(feature = "files")]
 #[tokio::test]
-async fn a_head_that_is_edited_in_a_folder_keeps_the_length_of_the_whole_body() {
+async fn content_length_of_an_edited_head_is_that_of_the_whole_body() {
     use larder::store::Files;
 
     let directory = tempfile::tempdir().unwrap();

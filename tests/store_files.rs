@@ -1,5 +1,7 @@
-//! What only a folder of files can show: its names, its text, edits by hand, damage and other
-//! processes. What every store promises is tested by the conformance suite.
+//! Tests of `Files`: the names and the text of the files, edits by hand, damage, and other
+//! processes.
+//!
+//! The conformance suite checks the contract of every store.
 
 #![cfg(feature = "files")]
 #![allow(clippy::unwrap_used)]
@@ -43,7 +45,7 @@ use self::{
 
 // ===== support =====
 
-fn place() -> (TempDir, PathBuf) {
+fn temp_path() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("responses");
     (directory, path)
@@ -60,7 +62,7 @@ fn head_for(method: Method, url: &str, content_type: &str) -> Head {
     Head::new(method, url, response.into_parts().0, Timestamp::from_millis(1_000))
 }
 
-/// The visible files of the folder, with their bytes.
+/// The visible files below a folder, with their bytes.
 fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -104,7 +106,7 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
     fs::write(path, change(fs::read_to_string(path).unwrap())).unwrap();
 }
 
-/// Removes the line `checksum`, as somebody does who edits an entry.
+/// Removes the line `checksum`, as a person does who edits an entry.
 fn without_checksum(text: String) -> String {
     text.split_inclusive('\n').filter(|line| !line.contains("\"checksum\"")).collect()
 }
@@ -116,8 +118,8 @@ fn read_only(path: &Path) -> Files {
 // ===== names and text =====
 
 #[tokio::test]
-async fn an_exchange_is_two_files_with_a_readable_name() {
-    let (_directory, path) = place();
+async fn exchange_is_two_files_with_a_readable_name() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let entry = |method: Method, url, content_type, content| {
         let key = Key::digest(format!("{method} {url}"));
@@ -142,7 +144,7 @@ async fn an_exchange_is_two_files_with_a_readable_name() {
     assert_eq!(files(&path)[&format!("example.com/items/tea~{tea}.body.html")], b"<p>");
     assert_eq!(fs::read_to_string(path.join(".larder/.gitignore")).unwrap(), "*\n");
     assert_eq!(fs::read_to_string(path.join(".gitattributes")).unwrap(), "* -text\n");
-    // With the last entry of a folder, the folder goes.
+    // The folder is removed with its last entry.
     store.clear().await.unwrap();
     assert_eq!(names(&path), Vec::<String>::new());
     assert!(!path.join("example.com").exists());
@@ -152,7 +154,7 @@ async fn an_exchange_is_two_files_with_a_readable_name() {
 async fn two_recordings_of_the_same_exchanges_are_the_same() {
     let mut recordings = Vec::new();
     for order in [[1, 2, 3], [3, 1, 2]] {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         let store = Files::open(&path).unwrap();
         for number in order {
             let url = format!("http://example.com/{number}");
@@ -160,7 +162,7 @@ async fn two_recordings_of_the_same_exchanges_are_the_same() {
                 head_for(Method::GET, &url, "image/png").with_tags(vec!["b".into(), "a".into()]);
             put(&store, key(number), head, body(number, 1_000 * number as usize)).await.unwrap();
         }
-        // Nor does it matter how often an exchange was recorded.
+        // The number of times that an exchange is recorded does not matter either.
         let head = head_for(Method::GET, "http://example.com/1", "image/png");
         put(&store, key(1), head.clone(), body(9, 10)).await.unwrap();
         let head = head.with_tags(vec!["b".into(), "a".into()]);
@@ -172,8 +174,8 @@ async fn two_recordings_of_the_same_exchanges_are_the_same() {
 }
 
 #[tokio::test]
-async fn a_replaced_body_of_another_type_leaves_no_file() {
-    let (_directory, path) = place();
+async fn replaced_body_of_another_type_leaves_no_file() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let url = "http://example.com/a";
     for (content_type, len) in [("text/html", 10), ("image/png", 300_000), ("text/css", 0)] {
@@ -188,8 +190,8 @@ async fn a_replaced_body_of_another_type_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn hostile_urls_stay_in_the_folder_and_come_back() {
-    let (directory, path) = place();
+async fn hostile_urls_are_stored_inside_the_folder() {
+    let (directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let long = format!("http://a/{}", "x/".repeat(2_000) + &"y".repeat(6_000));
     let urls = [
@@ -232,7 +234,7 @@ async fn hostile_urls_stay_in_the_folder_and_come_back() {
         .filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().starts_with('.'));
     assert_eq!(hidden.count(), 2);
     let names = names(&path);
-    // A file system that ignores case has room for all of them.
+    // The names differ on a file system that ignores case, too.
     let mut folded: Vec<_> = names.iter().map(|name| name.to_lowercase()).collect();
     folded.sort();
     folded.dedup();
@@ -242,7 +244,7 @@ async fn hostile_urls_stay_in_the_folder_and_come_back() {
 
 #[tokio::test]
 async fn two_keys_with_the_same_first_digits_have_two_names() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let keys: Vec<_> = (0..4)
         .map(|number| {
@@ -264,8 +266,8 @@ async fn two_keys_with_the_same_first_digits_have_two_names() {
 }
 
 #[tokio::test]
-async fn values_that_are_no_text_come_back() {
-    let (_directory, path) = place();
+async fn values_that_are_not_text_are_read_back() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let mut parts = Response::new(()).into_parts().0;
     parts.headers.append("x-odd", HeaderValue::from_bytes(b"caf\xe9").unwrap());
@@ -285,7 +287,7 @@ async fn values_that_are_no_text_come_back() {
 
 // ===== behind a cache =====
 
-/// What an origin says of `/tea`, `/page` (which varies) and `/about` (which varies, with one
+/// The origin's responses to `/tea`, `/page` (which varies) and `/about` (which varies, with one
 /// variant).
 fn answer(request: &http::Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     let language = request.headers().get("accept-language").map_or("", |it| it.to_str().unwrap());
@@ -327,11 +329,11 @@ async fn record(store: Files) -> usize {
 async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
     let mut recordings = Vec::new();
     for _ in 0..2 {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         assert_eq!(record(Files::open(&path).unwrap()).await, 5);
         let recorded = files(&path);
         assert_eq!(recorded.len(), 10, "{:?}", recorded.keys());
-        // A replay needs no index: what is checked out from version control is enough.
+        // A replay needs no index: a checkout from version control is enough.
         fs::remove_dir_all(path.join(".larder")).unwrap();
         assert_eq!(record(read_only(&path)).await, 0);
         assert_eq!(record(Files::open(&path).unwrap()).await, 0);
@@ -353,19 +355,19 @@ async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
         }
     }
     differing.sort();
-    // The first variant names the family, and the other two have it in their keys.
+    // The first variant has the family in its head, and the other two have it in their keys.
     assert_eq!(differing, ["checksum", "checksum", "checksum", "family", "key", "key"]);
 }
 
-/// What selects a variant is only in the index, which version control does not have. Its name says
-/// enough.
+/// The values that select a variant are in the index only, which version control does not have. The
+/// name of the file contains enough of them.
 #[tokio::test]
 async fn variants_have_the_same_names_again_after_a_clone() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     record(Files::open(&path).unwrap()).await;
     let recorded = names(&path);
     fs::remove_dir_all(path.join(".larder")).unwrap();
-    // Without the response that leads to them, the variants are recorded under new keys.
+    // Without the resident, the other variants are recorded under new keys.
     let first = recorded.iter().find(|name| {
         name.ends_with(".json") && fs::read_to_string(path.join(name)).unwrap().contains("others")
     });
@@ -378,8 +380,8 @@ async fn variants_have_the_same_names_again_after_a_clone() {
 // ===== by hand =====
 
 #[tokio::test]
-async fn a_folder_without_its_index_has_the_same_entries() {
-    let (_directory, path) = place();
+async fn folder_without_its_index_has_the_same_entries() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let tagged = head().with_tags(vec!["tag".into()]);
     put(&store, key(1), tagged, body(1, 10)).await.unwrap();
@@ -401,10 +403,10 @@ async fn a_folder_without_its_index_has_the_same_entries() {
     assert_eq!(names(&path), Vec::<String>::new());
 }
 
-/// A damaged index is as good as none.
+/// A damaged index is treated like a missing one.
 #[tokio::test]
-async fn a_damaged_index_is_made_anew() {
-    let (_directory, path) = place();
+async fn damaged_index_is_rebuilt() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     for number in 0..20 {
         put(&store, key(number), head(), body(number, 100)).await.unwrap();
@@ -419,7 +421,7 @@ async fn a_damaged_index_is_made_anew() {
             fs::write(&index, bytes).unwrap();
             let store = match Files::open(&path) {
                 Ok(store) => store,
-                // The number of the version.
+                // The damage is in the version number.
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Incompatible, "{at}: {error}");
                     continue;
@@ -433,11 +435,11 @@ async fn a_damaged_index_is_made_anew() {
     }
 }
 
-/// As `git checkout` of another branch does.
+/// Replaces the files as `git checkout` of another branch does.
 #[tokio::test]
-async fn files_that_come_and_go_while_the_folder_is_closed_are_noticed() {
-    let (_directory, path) = place();
-    let (_other_directory, other) = place();
+async fn changes_of_files_while_the_folder_is_closed_are_noticed() {
+    let (_directory, path) = temp_path();
+    let (_other_directory, other) = temp_path();
     for (path, from) in [(&path, 0), (&other, 2)] {
         let store = Files::open(path).unwrap();
         for number in from..from + 4 {
@@ -469,8 +471,8 @@ async fn files_that_come_and_go_while_the_folder_is_closed_are_noticed() {
 }
 
 #[tokio::test]
-async fn an_entry_can_be_edited_by_hand_without_its_checksum() {
-    let (_directory, path) = place();
+async fn entry_without_its_checksum_can_be_edited_by_hand() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), Bytes::from_static(b"old")).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
@@ -482,7 +484,7 @@ async fn an_entry_can_be_edited_by_hand_without_its_checksum() {
         assert_eq!((hit.head.body_len(), hit.version == seen), (13, false));
         assert_eq!(read(hit).await.unwrap(), "a longer text");
     }
-    // What was seen of it before is outdated, and an update keeps the edit.
+    // The version from before the edit is outdated. An update keeps the edit.
     assert!(!store.update(&key(1), seen, head()).await.unwrap());
     let hit = store.get(&key(1)).await.unwrap().unwrap();
     assert!(store.update(&key(1), hit.version, head()).await.unwrap());
@@ -492,9 +494,9 @@ async fn an_entry_can_be_edited_by_hand_without_its_checksum() {
 }
 
 #[tokio::test]
-async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
+async fn edited_entry_with_its_checksum_is_refused_with_advice() {
     for (edits_head, len) in [(true, 20), (false, 20), (false, 300_000)] {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         let store = Files::open(&path).unwrap();
         put(&store, key(1), head(), body(1, len)).await.unwrap();
         if edits_head {
@@ -513,7 +515,7 @@ async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
             let file = path.join("example.com/index~");
             assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
         }
-        // The cache removes what is damaged. The files stay until another entry takes their place.
+        // The cache removes the damaged entry. Its files stay until another entry replaces them.
         let edited = files(&path);
         let store = Files::open(&path).unwrap();
         let seen = store.scan().next().await.unwrap().map(|it| it.version).ok();
@@ -534,22 +536,22 @@ async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
     }
 }
 
-/// As a merge with conflicts leaves it, or a newer version of this crate.
+/// The head has a merge conflict, or a newer format.
 #[tokio::test]
-async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
+async fn unreadable_head_is_never_overwritten_or_removed() {
     let conflict = |text: String| "<<<<<<< HEAD\n".to_owned() + &text;
     let newer = |text: String| text.replacen("\"format\": 1", "\"format\": 2", 1);
     let member =
         |text: String| without_checksum(text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1));
     let changes: [&dyn Fn(String) -> String; 3] = [&conflict, &newer, &member];
     for (change, is_open) in changes.iter().flat_map(|it| [(it, true), (it, false)]) {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         let mut store = Files::open(&path).unwrap();
         put(&store, key(1), head(), body(1, 50)).await.unwrap();
         edit(&only_head(&path), change);
         let before = files(&path);
         if !is_open {
-            // A process was killed while it changed something.
+            // A process was killed during a change.
             drop(store);
             fs::write(path.join(".larder/lock"), 16_u64.to_le_bytes()).unwrap();
             store = Files::open(&path).unwrap();
@@ -567,12 +569,12 @@ async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
     }
 }
 
-/// As a folder that was copied into itself. The second head of a key answers nothing, and would be
-/// back after a purge.
+/// The folder was copied into itself. The second head of a key is not served. If it stayed, it
+/// would bring the entry back after a purge.
 #[tokio::test]
-async fn a_copied_head_counts_and_goes_with_the_entry() {
+async fn copied_head_is_counted_and_removed_with_its_entry() {
     for how in ["remove", "clear", "tag", "evict"] {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         let store = Files::open(&path).unwrap();
         let head = head().with_tags(vec!["tag".into()]);
         put(&store, key(1), head, body(1, 50_000)).await.unwrap();
@@ -603,10 +605,10 @@ async fn a_copied_head_counts_and_goes_with_the_entry() {
     }
 }
 
-/// Of two heads with one key, one is not in the index. Its body is no orphan.
+/// Of two heads with the same key, only one is in the index. The body of the other is no orphan.
 #[tokio::test]
-async fn the_body_of_a_copied_head_stays_after_a_crash() {
-    let (_directory, path) = place();
+async fn body_of_a_copied_head_stays_after_a_crash() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 50)).await.unwrap();
     drop(store);
@@ -614,17 +616,17 @@ async fn the_body_of_a_copied_head_stays_after_a_crash() {
         let copied = name.replace("index~", "mine~");
         fs::copy(path.join(&name), path.join(copied)).unwrap();
     }
-    // A body that a crash has left.
+    // A body that a crash left behind.
     fs::write(path.join("example.com/left~01234567.body.txt"), "left").unwrap();
     fs::write(path.join(".larder/lock"), 16_u64.to_le_bytes()).unwrap();
     let store = Files::open(&path).unwrap();
     assert_eq!((names(&path).len(), store.len().await.unwrap()), (4, 1));
 }
 
-/// An update keeps it.
+/// An update keeps the body.
 #[tokio::test]
-async fn a_body_that_was_added_by_hand_needs_no_length() {
-    let (_directory, path) = place();
+async fn body_added_by_hand_needs_no_length() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), Bytes::new()).await.unwrap();
     for member in ["{\"file\": \"mine.txt\", \"length\": 0}", "{\"file\": \"mine.txt\"}"] {
@@ -642,10 +644,10 @@ async fn a_body_that_was_added_by_hand_needs_no_length() {
     }
 }
 
-/// A listing reads every head, which says nothing about what is used.
+/// A listing reads every head, but does not count as use.
 #[tokio::test]
-async fn a_listing_does_not_change_what_is_evicted() {
-    let (_directory, path) = place();
+async fn scan_does_not_change_what_is_evicted() {
+    let (_directory, path) = temp_path();
     let store = Files::builder(&path).max_bytes(60_000).open().unwrap();
     let head = |number| {
         let url = format!("http://example.com/{number}");
@@ -665,7 +667,7 @@ async fn a_listing_does_not_change_what_is_evicted() {
 
 #[tokio::test]
 async fn removed_heads_and_bodies_are_noticed_while_the_folder_is_open() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     for number in [1, 2] {
         let url = format!("http://example.com/{number}");
@@ -673,7 +675,7 @@ async fn removed_heads_and_bodies_are_noticed_while_the_folder_is_open() {
         put(&store, key(number), head, body(number, 50)).await.unwrap();
     }
     for name in names(&path) {
-        // The head of one, and the body of the other.
+        // Removes the head of one entry, and the body of the other.
         if name.contains("/1~") != name.contains(".body.") {
             fs::remove_file(path.join(name)).unwrap();
         }
@@ -686,8 +688,8 @@ async fn removed_heads_and_bodies_are_noticed_while_the_folder_is_open() {
 }
 
 #[tokio::test]
-async fn other_files_are_left_alone() {
-    let (_directory, path) = place();
+async fn other_files_are_not_changed() {
+    let (_directory, path) = temp_path();
     for name in ["README.md", "example.com/notes.json", "example.com/a~01234567.json", "b.body.txt"]
     {
         fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
@@ -695,7 +697,7 @@ async fn other_files_are_left_alone() {
     }
     let before = files(&path);
     let store = Files::open(&path).unwrap();
-    assert!(!path.join(".gitattributes").exists(), "the folder is somebody's");
+    assert!(!path.join(".gitattributes").exists(), "the folder existed before");
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
     assert_eq!(store.len().await.unwrap(), 1);
     store.clear().await.unwrap();
@@ -703,8 +705,8 @@ async fn other_files_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_removal_leaves_a_body_that_another_head_may_have() {
-    let (_directory, path) = place();
+async fn removal_keeps_a_body_that_another_head_may_use() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
     let shared = path.join("example.com/shared.txt");
@@ -714,7 +716,7 @@ async fn a_removal_leaves_a_body_that_another_head_may_have() {
         let name = head.file_name().unwrap().to_str().unwrap().replace(".json", ".body.txt");
         without_checksum(text).replace(&name, "shared.txt")
     });
-    // Somebody renames the head too.
+    // The head is renamed too.
     fs::rename(&head, path.join("example.com/mine~00000000.json")).unwrap();
     let store = Files::open(&path).unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 10));
@@ -726,7 +728,7 @@ async fn a_removal_leaves_a_body_that_another_head_may_have() {
 #[tokio::test]
 async fn links_are_not_followed() {
     use std::os::unix::fs::symlink;
-    let (directory, path) = place();
+    let (directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
     // A body that is a link.
@@ -736,7 +738,7 @@ async fn links_are_not_followed() {
     fs::remove_file(&linked).unwrap();
     symlink(&secret, &linked).unwrap();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    // A body that the head finds elsewhere.
+    // A body outside the folder.
     edit(&only_head(&path), |text| {
         without_checksum(text).replace("\"file\": \"", "\"file\": \"../../secret")
     });
@@ -770,10 +772,10 @@ async fn links_are_not_followed() {
 
 // ===== damage =====
 
-/// Each file is cut, changed and removed, and no lookup returns a wrong byte.
+/// Cuts, changes and removes each file. No lookup returns a wrong byte.
 #[tokio::test]
-async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
-    let (_directory, whole) = place();
+async fn damaged_folder_causes_errors_and_never_wrong_bytes() {
+    let (_directory, whole) = temp_path();
     let store = Files::open(&whole).unwrap();
     let content = |number: u64| body(number, [0, 100, 150_000][number as usize]);
     let head = |number: u64| {
@@ -792,7 +794,7 @@ async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
         let step = bytes.len().div_ceil(40).max(1);
         for at in (0..=bytes.len()).step_by(step) {
             for kind in ["cut", "flip", "zero", "remove"] {
-                let (_directory, path) = place();
+                let (_directory, path) = temp_path();
                 copy(&whole, &path);
                 let mut damaged = bytes.clone();
                 match kind {
@@ -835,7 +837,7 @@ async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
                             let kinds = [ErrorKind::Corrupt, ErrorKind::Incompatible];
                             assert!(kinds.contains(&kind), "{when}: {error}");
                             errors += 1;
-                            // As the cache does.
+                            // The cache removes the entry as well.
                             store.remove(&key(number)).await.unwrap();
                             assert!(store.get(&key(number)).await.unwrap().is_none());
                         }
@@ -843,7 +845,7 @@ async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
                     put(&store, key(number), head(number), content(number)).await.unwrap();
                     assert_eq!(get(&store, key(number)).await.unwrap(), content(number), "{when}");
                 }
-                // A head that is no head any more stays beside them.
+                // A damaged head file may stay beside them.
                 let listed: Vec<_> = store.scan().collect().await;
                 assert_eq!(listed.iter().flatten().count(), 3, "{when}");
                 assert!(listed.len() <= 4, "{when}: {listed:?}");
@@ -852,7 +854,7 @@ async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
             }
         }
     }
-    assert!(errors > 100, "the damage must have been seen: {errors}");
+    assert!(errors > 100, "too little damage was detected: {errors}");
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -867,8 +869,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Three entries, and the path of the head of `/2`.
-async fn three(path: &Path) -> (Files, PathBuf) {
+/// Stores three entries. Returns the path of the head of `/2` as well.
+async fn three_entries(path: &Path) -> (Files, PathBuf) {
     let store = Files::open(path).unwrap();
     for number in 1..4 {
         let url = format!("http://example.com/{number}");
@@ -880,7 +882,7 @@ async fn three(path: &Path) -> (Files, PathBuf) {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_hides_and_keeps_no_other() {
+async fn unreadable_entry_does_not_affect_other_entries() {
     let newer = |text: String| text.replacen("\"format\": 1", "\"format\": 2", 1);
     let long = |text: String| {
         let name = format!("\"file\": \"{}\"", "x".repeat(300));
@@ -895,8 +897,8 @@ async fn an_entry_that_cannot_be_read_hides_and_keeps_no_other() {
         (&edited, ErrorKind::Corrupt),
     ];
     for (change, kind) in changes {
-        let (_directory, path) = place();
-        let (store, head) = three(&path).await;
+        let (_directory, path) = temp_path();
+        let (store, head) = three_entries(&path).await;
         drop(store);
         edit(&head, change);
         let store = Files::open(&path).unwrap();
@@ -909,13 +911,13 @@ async fn an_entry_that_cannot_be_read_hides_and_keeps_no_other() {
             store.scan().filter_map(|item| std::future::ready(item.err())).collect().await;
         assert!(failed.iter().all(|error| error.key() == Some(&key(2))), "{failed:?}");
         let entries = CacheLayer::private(store.clone()).entries();
-        let (_other_directory, other) = place();
+        let (_other_directory, other) = temp_path();
         let other = Files::open(&other).unwrap();
         let report = entries.copy_with(&other, larder::IfPresent::KeepNewer, |_| {}).await;
         let report = report.unwrap();
         assert_eq!((report.copied, report.damaged), (2, 1), "{error}");
         assert!(!entries.contains(key(2)).await.unwrap());
-        // And the other way.
+        // The same in the other direction.
         let back = CacheLayer::private(other).entries();
         back.copy_to(&store, |_| {}).await.unwrap();
         let filter = larder::Filter::new().url("*.com/{1,3}").unwrap();
@@ -925,9 +927,9 @@ async fn an_entry_that_cannot_be_read_hides_and_keeps_no_other() {
     }
 }
 
-/// Without its key, a head has no place in the index. A list of the folder names it nevertheless.
+/// A head without a key cannot be in the index. A scan reports its path.
 #[tokio::test]
-async fn a_head_whose_key_cannot_be_read_is_an_error_of_the_list() {
+async fn head_without_a_readable_key_is_an_error_of_the_scan() {
     let broken = |text: String| text.replacen('{', "[", 1);
     let conflict = |text: String| format!("<<<<<<< ours\n{text}");
     let newer = |text: String| {
@@ -935,8 +937,8 @@ async fn a_head_whose_key_cannot_be_read_is_an_error_of_the_list() {
     };
     let changes: [&dyn Fn(String) -> String; 3] = [&broken, &conflict, &newer];
     for change in changes {
-        let (_directory, path) = place();
-        let (store, head) = three(&path).await;
+        let (_directory, path) = temp_path();
+        let (store, head) = three_entries(&path).await;
         drop(store);
         edit(&head, change);
         for store in [Files::open(&path).unwrap(), read_only(&path)] {
@@ -950,14 +952,14 @@ async fn a_head_whose_key_cannot_be_read_is_an_error_of_the_list() {
         let entries = CacheLayer::private(Files::open(&path).unwrap()).entries();
         let filter = larder::Filter::new().url("*.com/{1,3}").unwrap();
         assert_eq!(entries.remove_where(&filter, |_| {}).await.unwrap(), 2);
-        assert!(head.exists(), "it may be of use to its owner");
+        assert!(head.exists(), "a removal keeps the unreadable head");
     }
 }
 
-/// Whatever stands in the place of a file or a folder, the error is about one entry.
+/// Whatever replaces a file or a folder, the error concerns one entry only.
 #[cfg(unix)]
 #[tokio::test]
-async fn what_is_no_plain_file_hides_no_other_entry() {
+async fn file_of_another_kind_does_not_hide_other_entries() {
     for (place_of, with) in [
         ("body", "folder"),
         ("body", "loop"),
@@ -968,8 +970,8 @@ async fn what_is_no_plain_file_hides_no_other_entry() {
         ("folder", "file"),
         ("folder", "loop"),
     ] {
-        let (_directory, path) = place();
-        let (store, head) = three(&path).await;
+        let (_directory, path) = temp_path();
+        let (store, head) = three_entries(&path).await;
         let url = "http://b/9";
         put(&store, key(9), head_for(Method::GET, url, "text/plain"), body(9, 20)).await.unwrap();
         let target = match place_of {
@@ -990,7 +992,7 @@ async fn what_is_no_plain_file_hides_no_other_entry() {
         }
         for store in [store, Files::open(&path).unwrap(), read_only(&path)] {
             let entries = CacheLayer::private(store.clone()).read_only(true).entries();
-            let (_other_directory, other) = place();
+            let (_other_directory, other) = temp_path();
             let other = Files::open(other).unwrap();
             let copied = entries.copy_to(&other, |_| {}).await;
             assert_eq!(copied.unwrap(), 3, "{place_of} {with}");
@@ -999,7 +1001,7 @@ async fn what_is_no_plain_file_hides_no_other_entry() {
     }
 }
 
-/// What hangs for ever is noticed after ten seconds.
+/// Fails if `work` takes more than ten seconds.
 #[cfg(unix)]
 async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = tokio::task::spawn_blocking(work);
@@ -1014,9 +1016,9 @@ fn make_pipe(path: &Path) {
 /// Opening a named pipe waits for its other end.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_pipe_in_the_place_of_any_file_keeps_nobody_waiting() {
-    let (_directory, path) = place();
-    let (store, head) = three(&path).await;
+async fn pipe_in_place_of_a_file_does_not_block() {
+    let (_directory, path) = temp_path();
+    let (store, head) = three_entries(&path).await;
     drop(store);
     let dead = path.join(".larder/unfinished/0123456789abcdef");
     fs::create_dir(&dead).unwrap();
@@ -1024,7 +1026,7 @@ async fn a_pipe_in_the_place_of_any_file_keeps_nobody_waiting() {
     let root = path.clone();
     let store = in_time(move || Files::open(root)).await.unwrap();
     assert_eq!(store.len().await.unwrap(), 3);
-    // A file that is to be synced.
+    // A file that will be synced.
     put(&store, key(2), head_for(Method::GET, "http://example.com/2", "text/plain"), body(2, 20))
         .await
         .unwrap();
@@ -1054,12 +1056,12 @@ async fn a_pipe_in_the_place_of_any_file_keeps_nobody_waiting() {
     }
 }
 
-/// `truncate -s 15T`: room that is not there is not reserved.
+/// Space that the file only claims (`truncate -s 15T`) is not reserved.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_sparse_index_is_cut_off() {
-    let (_directory, path) = place();
-    let (store, _) = three(&path).await;
+async fn sparse_index_is_truncated() {
+    let (_directory, path) = temp_path();
+    let (store, _) = three_entries(&path).await;
     let index = path.join(".larder/index");
     let whole = fs::metadata(&index).unwrap().len();
     for (is_open, header) in [(true, 0), (true, u64::MAX), (false, 0), (false, u64::MAX)] {
@@ -1076,11 +1078,11 @@ async fn a_sparse_index_is_cut_off() {
     }
 }
 
-/// A program that removes old temporary files, or `git clean -fdX`.
+/// Programs that remove old temporary files do this, and `git clean -fdX` too.
 #[tokio::test]
-async fn a_hidden_folder_that_is_removed_is_made_anew() {
+async fn removed_hidden_folder_is_created_again() {
     for name in ["unfinished", "unfinished/*", "index", "lock", ""] {
-        let (_directory, path) = place();
+        let (_directory, path) = temp_path();
         let (one, other) = (Files::open(&path).unwrap(), Files::open(&path).unwrap());
         put(&one, key(1), head(), body(1, 200_000)).await.unwrap();
         assert_eq!(get(&other, key(1)).await.unwrap(), body(1, 200_000));
@@ -1097,7 +1099,7 @@ async fn a_hidden_folder_that_is_removed_is_made_anew() {
             "index" | "lock" => fs::remove_file(path.join(".larder").join(name)).unwrap(),
             _ => fs::remove_dir_all(path.join(".larder").join(name)).unwrap(),
         }
-        // What was written into the folder is lost, and that is an error.
+        // The body that was written into the folder is lost, and the writer reports it.
         let is_lost = !["index", "lock"].contains(&name);
         assert_eq!(unfinished.finish(None).await.is_err(), is_lost, "{name}");
         let third = Files::open(&path).unwrap();
@@ -1108,7 +1110,7 @@ async fn a_hidden_folder_that_is_removed_is_made_anew() {
             let head = head_for(Method::GET, &format!("http://b/{turn}"), "text/plain");
             put(writers[1], key(turn), head, body(turn, 200_000)).await.unwrap();
             for store in [&one, &other, &third] {
-                // Whoever changes something learns what the others have changed.
+                // A store that makes a change reads the changes of the others first.
                 store.remove(&key(99)).await.unwrap();
                 assert_eq!(get(store, key(1)).await.unwrap(), body(turn, 300), "{name} {turn}");
                 assert_eq!(get(store, key(turn)).await.unwrap(), body(turn, 200_000), "{name}");
@@ -1127,8 +1129,8 @@ async fn a_hidden_folder_that_is_removed_is_made_anew() {
 // ===== read-only =====
 
 #[tokio::test]
-async fn a_folder_that_is_only_read_is_not_written() {
-    let (directory, path) = place();
+async fn read_only_folder_is_not_written() {
+    let (directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 100)).await.unwrap();
     put(&store, key(2), head(), body(2, 300_000)).await.unwrap();
@@ -1167,10 +1169,10 @@ async fn a_folder_that_is_only_read_is_not_written() {
     assert!(!directory.path().join("no").exists());
 }
 
-/// The bodies have one length, so that only a checksum shows which one it is.
+/// The bodies have the same length, so only the checksum tells them apart.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_is_only_read_never_mixes_two_versions() {
-    let (_directory, path) = place();
+async fn read_only_folder_never_mixes_two_versions() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(0, 200_000)).await.unwrap();
     let reader = read_only(&path);
@@ -1185,7 +1187,7 @@ async fn a_folder_that_is_only_read_never_mixes_two_versions() {
     writing.await.unwrap();
 }
 
-/// Every file and folder, hidden ones too, with its bytes and its time.
+/// Every file and folder, hidden ones too, with its bytes and its time of change.
 fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     let mut tree = Vec::new();
     for file in fs::read_dir(root).unwrap().map(Result::unwrap) {
@@ -1201,8 +1203,8 @@ fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_only_read_follows_what_others_replace_and_remove() {
-    let (_directory, path) = place();
+async fn read_only_folder_follows_replacements_and_removals() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
     let reader = read_only(&path);
@@ -1219,9 +1221,9 @@ async fn a_folder_that_is_only_read_follows_what_others_replace_and_remove() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
+fn unwritable_folder_is_denied_and_can_be_opened_read_only() {
     use std::os::unix::fs::PermissionsExt;
-    let name = "a_folder_without_permission_to_write_is_denied_and_can_be_read_only";
+    let name = "unwritable_folder_is_denied_and_can_be_opened_read_only";
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if let Some(path) = child_path() {
         runtime.block_on(async {
@@ -1232,7 +1234,7 @@ fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
         });
         return say("done");
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     runtime.block_on(async {
         let store = Files::open(&path).unwrap();
         put(&store, key(1), head(), body(1, 100)).await.unwrap();
@@ -1250,8 +1252,8 @@ fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_of_somebody_else_below_it_is_left_out() {
-    let name = "a_folder_of_somebody_else_below_it_is_left_out";
+fn unreadable_folder_inside_is_skipped() {
+    let name = "unreadable_folder_inside_is_skipped";
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if let Some(path) = child_path() {
         runtime.block_on(async {
@@ -1260,7 +1262,7 @@ fn a_folder_of_somebody_else_below_it_is_left_out() {
         });
         return say("done");
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     runtime.block_on(async {
         let store = Files::open(&path).unwrap();
         put(&store, key(1), head(), body(1, 100)).await.unwrap();
@@ -1276,7 +1278,8 @@ fn a_folder_of_somebody_else_below_it_is_left_out() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
 }
 
-/// Runs a test once more as a process that modes bind, also if this one is root's.
+/// Runs a test again as a process without the capabilities of root, so that the modes of files
+/// apply to it.
 #[cfg(target_os = "linux")]
 fn without_rights(name: &str, path: &Path) -> std::process::Output {
     let mut command = Command::new("setpriv");
@@ -1289,10 +1292,10 @@ fn without_rights(name: &str, path: &Path) -> std::process::Output {
 // ===== several processes =====
 
 #[tokio::test]
-async fn two_openings_follow_each_other_through_new_logs() {
-    let (_directory, path) = place();
+async fn two_stores_on_a_folder_follow_each_other_through_new_logs() {
+    let (_directory, path) = temp_path();
     let (one, other) = (Files::open(&path).unwrap(), Files::open(&path).unwrap());
-    // So many changes that the log is written anew several times.
+    // Enough changes to rewrite the log several times.
     for turn in 0..3 {
         for number in 0..1_500 {
             let (writer, reader) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
@@ -1319,7 +1322,7 @@ async fn two_processes_do_ten_thousand_operations_each() {
         mixed(&store, 2, 200_000, stored_at).await;
         return say("done");
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let mut other = child("two_processes_do_ten_thousand_operations_each", &path).spawn().unwrap();
     hear(&mut other, "started", 1);
@@ -1333,9 +1336,9 @@ async fn two_processes_do_ten_thousand_operations_each() {
     assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), listed.len() as u64);
 }
 
-/// The others go on, and complete what it had begun.
+/// The processes that live go on, and complete its change.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_killed_leaves_whole_entries_to_those_that_live() {
+async fn killed_process_leaves_whole_entries_to_the_others() {
     if let Some(path) = child_path() {
         let store = Files::open(path).unwrap();
         say("started");
@@ -1348,9 +1351,9 @@ async fn a_process_that_is_killed_leaves_whole_entries_to_those_that_live() {
             }
         }
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
-    let name = "a_process_that_is_killed_leaves_whole_entries_to_those_that_live";
+    let name = "killed_process_leaves_whole_entries_to_the_others";
     let mut found = 0;
     for round in 0..12 {
         let mut other = child(name, &path).spawn().unwrap();
@@ -1362,13 +1365,13 @@ async fn a_process_that_is_killed_leaves_whole_entries_to_those_that_live() {
             let Some(hit) = store.get(&key(number)).await.unwrap() else { continue };
             let turn = hit.head.stored_at().as_millis();
             let bytes = read(hit).await.unwrap();
-            assert!(bytes == body(turn, bytes.len()), "head and body belong together");
+            assert!(bytes == body(turn, bytes.len()), "the body belongs to its head");
             found += 1;
         }
         put(&store, key(99), head(), body(99, 10)).await.unwrap();
         assert!(store.remove(&key(99)).await.unwrap());
     }
-    assert!(found > 10, "the processes came to work");
+    assert!(found > 10, "the processes stored too little");
     drop(store);
     let store = Files::open(&path).unwrap();
     assert_eq!(
@@ -1382,7 +1385,7 @@ async fn a_process_that_is_killed_leaves_whole_entries_to_those_that_live() {
     assert_eq!(
         names(&path).len() as u64,
         2 * heads,
-        "each head has its body, and no other is left"
+        "each head has a body, and no other body is left"
     );
 }
 
@@ -1398,7 +1401,7 @@ fn head_numbered(number: u64, len: usize) -> Head {
 
 #[tokio::test]
 async fn a_reader_reads_the_old_body_to_its_end() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
     let (replaced, removed) =
@@ -1411,8 +1414,8 @@ async fn a_reader_reads_the_old_body_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_writer_that_is_dropped_leaves_no_file() {
-    let (_directory, path) = place();
+async fn dropped_writer_leaves_no_file() {
+    let (_directory, path) = temp_path();
     let store = Files::open(&path).unwrap();
     let mut writer = store.put(&key(1), head()).await.unwrap();
     for piece in pieces(&body(1, MIB)) {
@@ -1424,22 +1427,22 @@ async fn a_writer_that_is_dropped_leaves_no_file() {
     };
     assert_eq!(unfinished(), 1);
     drop(writer);
-    // The thread of the store removes it before it does anything else.
+    // The store's thread removes the file before its next command.
     store.remove(&key(2)).await.unwrap();
     assert_eq!((unfinished(), names(&path).len()), (0, 0));
 }
 
 #[tokio::test]
-async fn the_folder_stays_within_its_limit() {
-    let (_directory, path) = place();
+async fn folder_stays_within_its_limit() {
+    let (_directory, path) = temp_path();
     let store = Files::builder(&path).max_bytes(200_000).open().unwrap();
     let url = |number| format!("http://example.com/{number}");
     for number in 0..100 {
         let head = head_for(Method::GET, &url(number), "text/plain");
         put(&store, key(number), head, body(number, 5_000)).await.unwrap();
-        // This one is read again and again.
+        // This entry is read again and again.
         assert_eq!(get(&store, key(0)).await.unwrap(), body(0, 5_000), "{number}");
-        // Each file takes a block at least, and so does their folder.
+        // Each file takes at least one block, and so does the folder.
         let files = files(&path);
         let bytes: usize = 4_096 + files.values().map(|it| it.len().max(4_096)).sum::<usize>();
         assert_eq!(bytes as u64, store.size_bytes().await.unwrap());
@@ -1456,7 +1459,7 @@ async fn the_folder_stays_within_its_limit() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_passes_through_little_memory() {
+async fn large_body_takes_little_memory() {
     const LEN: usize = 256 * MIB;
     if let Some(path) = child_path() {
         let store = Files::open(path).unwrap();
@@ -1477,8 +1480,8 @@ async fn a_large_body_passes_through_little_memory() {
         assert!(grown < 16 * MIB as u64, "{grown} bytes");
         return say("done");
     }
-    let (_directory, path) = place();
-    let output = child("a_large_body_passes_through_little_memory", &path).output().unwrap();
+    let (_directory, path) = temp_path();
+    let output = child("large_body_takes_little_memory", &path).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
 }
 

@@ -1,5 +1,6 @@
-//! What only a file can show: opening, crashes, damage, other processes, a full disk. What every store promises is
-//! tested by the conformance suite.
+//! Tests of `Redb` that need a file: opening, crashes, damage, other processes, and a full disk.
+//!
+//! The conformance suite checks the contract of every store.
 
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used)]
@@ -43,7 +44,9 @@ use self::twins::limits;
 use self::{
     child::{child, child_path, hear},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
-    read_place::{a_setting_decides, a_time_limit_decides_for_its_handle_alone},
+    read_place::{
+        setting_decides_where_hits_are_read, time_limit_moves_reads_off_thread_for_its_handle_only,
+    },
 };
 
 const ENTRIES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("larder.entries");
@@ -57,7 +60,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 // ===== support =====
 
-fn place() -> (TempDir, PathBuf) {
+fn temp_path() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache.redb");
     (directory, path)
@@ -67,12 +70,12 @@ fn head() -> Head {
     head_at(Timestamp::from_millis(1_000))
 }
 
-/// How many rows the tables of a closed file have: entries, chunks, expiry, tags, order, pending, garbage.
+/// The rows of a closed file's tables: entries, chunks, expiry, tags, order, pending, and garbage.
 fn rows(path: &Path) -> [u64; 7] {
     let db = Database::open(path).unwrap();
     let txn = db.begin_read().unwrap();
     let index = txn.open_table(INDEX).unwrap();
-    // The first byte of a row says what it is about.
+    // The first byte of a row is the kind of its index.
     let indexed =
         |kind: u8| index.range::<&[u8]>(&[kind][..]..&[kind + 1][..]).unwrap().count() as u64;
     [
@@ -86,11 +89,11 @@ fn rows(path: &Path) -> [u64; 7] {
     ]
 }
 
-/// Lets the background remove what is to be removed, then counts.
+/// Waits until the background has removed all garbage, then counts the rows.
 async fn settled_rows(path: &Path) -> [u64; 7] {
     for _ in 0..1_000 {
         let store = Redb::open(path).unwrap();
-        // Each command is a transaction, and takes a step of the background along.
+        // Each command is a transaction, which includes a step of the background removal.
         store.remove(&Key::digest("nothing")).await.unwrap();
         store.close().await.unwrap();
         let rows = rows(path);
@@ -98,7 +101,7 @@ async fn settled_rows(path: &Path) -> [u64; 7] {
             return rows;
         }
     }
-    panic!("the background does not get done");
+    panic!("the background removal does not end");
 }
 
 fn change_row(path: &Path, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
@@ -131,7 +134,7 @@ fn change_chunk(path: &Path, index: usize, change: impl FnOnce(&mut Vec<u8>)) {
 // ===== opening =====
 
 #[tokio::test]
-async fn a_missing_file_is_made_with_the_directories_above_it() {
+async fn missing_file_is_created_with_its_parent_directories() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/c/cache.redb");
     let store = Redb::open(&path).unwrap();
@@ -150,8 +153,8 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
 }
 
 #[tokio::test]
-async fn a_file_in_use_is_refused_and_free_after_close() {
-    let (_directory, path) = place();
+async fn file_in_use_is_refused_until_it_is_closed() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     let error = Redb::open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -169,15 +172,15 @@ async fn a_file_in_use_by_another_process_is_refused() {
         assert!(error.to_string().contains("another process"), "{error}");
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let _store = Redb::open(&path).unwrap();
     let name = "a_file_in_use_by_another_process_is_refused";
     assert!(child(name, &path).stdout(Stdio::null()).status().unwrap().success());
 }
 
 #[test]
-fn what_is_not_a_cache_is_refused_and_left_alone() {
-    let (directory, path) = place();
+fn file_that_is_not_a_cache_is_refused_and_not_changed() {
+    let (directory, path) = temp_path();
 
     std::fs::write(&path, "a precious text file, not a database").unwrap();
     let error = Redb::open(&path).unwrap_err();
@@ -185,7 +188,7 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"a precious text file, not a database");
 
-    // The one file that not even root may write.
+    // A file that not even root may write.
     let locked = Path::new("/sys/kernel/notes");
     if locked.exists() {
         let error = Redb::open(locked).unwrap_err();
@@ -197,7 +200,7 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("is a directory"), "{error}");
 
-    // A file where a directory would have to be.
+    // A file in place of a parent directory.
     let below = path.join("cache.redb");
     let error = Redb::open(&below).unwrap_err();
     assert!(error.to_string().contains(&format!("cannot create {}", below.display())), "{error}");
@@ -209,9 +212,9 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
 }
 
 #[test]
-fn another_programs_database_is_refused_and_left_alone() {
+fn database_of_another_program_is_refused_and_not_changed() {
     const OTHERS: TableDefinition<'_, &str, &str> = TableDefinition::new("others");
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let db = Database::create(&path).unwrap();
     let txn = db.begin_write().unwrap();
     txn.open_table(OTHERS).unwrap().insert("a", "b").unwrap();
@@ -237,7 +240,7 @@ fn set_format(path: &Path, format: u32) {
     txn.commit().unwrap();
 }
 
-/// Replaces the index by one of format 2, whose rows have values.
+/// Replaces the index with one of format 2, whose rows have values.
 fn replace_index(path: &Path) {
     const OLD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("larder.index");
     let db = Database::open(path).unwrap();
@@ -248,8 +251,8 @@ fn replace_index(path: &Path) {
 }
 
 #[tokio::test]
-async fn another_format_is_refused_and_an_older_one_emptied_if_that_is_set() {
-    let (_directory, path) = place();
+async fn other_format_is_refused_and_an_older_one_is_emptied_on_request() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
     store.close().await.unwrap();
@@ -276,7 +279,7 @@ async fn another_format_is_refused_and_an_older_one_emptied_if_that_is_set() {
 
 #[tokio::test]
 async fn an_empty_file_becomes_a_cache() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     std::fs::write(&path, "").unwrap();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
@@ -295,25 +298,25 @@ async fn a_temporary_store_removes_its_file() {
 }
 
 #[tokio::test]
-async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
+async fn store_in_the_cache_directory_is_in_a_folder_of_the_application() {
     if let Some(path) = child_path() {
         let store = Redb::in_cache_dir("larder-test").unwrap();
         assert_eq!(store.path(), path.join("larder-test/http-cache.redb"));
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let name = "a_store_in_the_cache_directory_lies_under_the_applications_name";
+    let name = "store_in_the_cache_directory_is_in_a_folder_of_the_application";
     let mut command = child(name, directory.path());
     command.env("XDG_CACHE_HOME", directory.path()).stdout(Stdio::null());
     assert!(command.status().unwrap().success());
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_that_it_is_closed() {
-    let (_directory, path) = place();
+async fn closed_store_reports_that_it_is_closed() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
-    twins::a_closed_store_says_so(store, async |store| store.close().await).await;
-    // What the writer had sent is an orphan now, and swept.
+    twins::every_operation_of_a_closed_store_fails(store, async |store| store.close().await).await;
+    // The unfinished body is an orphan now, and is swept.
     assert_eq!(settled_rows(&path).await, [1, 4, 0, 0, 1, 0, 0]);
 }
 
@@ -327,7 +330,7 @@ fn tagged(tags: &[&str], expires_at: Option<u64>) -> Head {
 
 #[tokio::test]
 async fn replacing_and_removing_leave_no_rows() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), tagged(&["a", "b", "a"], Some(5)), body(1, 400_000)).await.unwrap();
     store.close().await.unwrap();
@@ -356,8 +359,8 @@ async fn replacing_and_removing_leave_no_rows() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_leaves_no_rows() {
-    let (_directory, path) = place();
+async fn dropped_writer_leaves_no_rows() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     let mut writer = store.put(&key(1), tagged(&["a"], Some(5))).await.unwrap();
     for piece in pieces(&body(1, 2 * MIB)) {
@@ -371,14 +374,14 @@ async fn a_dropped_writer_leaves_no_rows() {
 
 #[tokio::test]
 async fn a_reader_reads_the_old_body_to_its_end() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
     let replaced = store.get(&key(1)).await.unwrap().unwrap();
     put(&store, key(1), head(), body(2, 3 * MIB)).await.unwrap();
     let removed = store.get(&key(1)).await.unwrap().unwrap();
     store.remove(&key(1)).await.unwrap();
-    // Enough writing and syncing for freed pages to be used again, if they were free.
+    // Enough writes and syncs to reuse the pages of the bodies, if these were free.
     for number in 10..40 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
     }
@@ -389,7 +392,7 @@ async fn a_reader_reads_the_old_body_to_its_end() {
 
 #[tokio::test]
 async fn clearing_leaves_unfinished_bodies_alone() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), tagged(&["a"], Some(5)), body(1, MIB)).await.unwrap();
     let mut writer = store.put(&key(2), head()).await.unwrap();
@@ -404,8 +407,8 @@ async fn clearing_leaves_unfinished_bodies_alone() {
 }
 
 #[tokio::test]
-async fn scanning_lists_every_entry_once_and_passes_over_damage() {
-    let (_directory, path) = place();
+async fn scan_lists_every_entry_once_and_skips_damage() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     for number in 0..700 {
         put(&store, key(number), head(), body(number, 100)).await.unwrap();
@@ -425,7 +428,7 @@ async fn scanning_lists_every_entry_once_and_passes_over_damage() {
 }
 
 #[test]
-fn outside_of_a_runtime_it_works_as_well() {
+fn store_works_outside_of_a_runtime() {
     let store = Redb::temporary().unwrap();
     futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
 }
@@ -441,7 +444,7 @@ fn debug_output_is_short() {
 
 #[test]
 fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
-    let (directory, _) = place();
+    let (directory, _) = temp_path();
     let open =
         |name, reads| Redb::builder(directory.path().join(name)).reads(reads).open().unwrap();
     let in_place = [
@@ -449,21 +452,21 @@ fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
         open("adaptive", Reads::Adaptive),
         Redb::temporary().unwrap(),
     ];
-    a_setting_decides(open("off", Reads::OffThread), in_place);
+    setting_decides_where_hits_are_read(open("off", Reads::OffThread), in_place);
 }
 
 #[test]
-fn a_time_limit_reads_off_the_calling_thread_for_its_handle_alone() {
-    let (_directory, path) = place();
+fn time_limit_moves_reads_off_the_calling_thread_for_its_handle() {
+    let (_directory, path) = temp_path();
     let store = Redb::builder(&path).reads(Reads::InPlace).open().unwrap();
-    a_time_limit_decides_for_its_handle_alone(store);
+    time_limit_moves_reads_off_thread_for_its_handle_only(store);
 }
 
 // ===== damage =====
 
 #[tokio::test]
 async fn any_damage_to_a_record_is_an_error_and_can_be_removed() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let len = {
         let store = Redb::open(&path).unwrap();
         put(&store, key(1), tagged(&["a"], Some(5)), body(1, 40)).await.unwrap();
@@ -486,7 +489,7 @@ async fn any_damage_to_a_record_is_an_error_and_can_be_removed() {
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(store.remove(&key(1)).await.unwrap());
     assert!(store.get(&key(1)).await.unwrap().is_none());
-    // Its index rows are left behind, lead nowhere, and go when they are met.
+    // Its index rows stay, lead to no entry, and are removed once a removal finds them.
     assert_eq!(store.remove_expired(Timestamp::MAX).await.unwrap(), 0);
     assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
     store.close().await.unwrap();
@@ -495,7 +498,7 @@ async fn any_damage_to_a_record_is_an_error_and_can_be_removed() {
 
 #[tokio::test]
 async fn a_record_under_another_key_is_an_error() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 40)).await.unwrap();
     put(&store, key(2), head(), body(2, 40)).await.unwrap();
@@ -511,8 +514,8 @@ async fn a_record_under_another_key_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
-    let (_directory, path) = place();
+async fn damaged_chunk_is_an_error_and_is_not_returned() {
+    let (_directory, path) = temp_path();
     let whole = body(1, 5 * 131_008);
     let store = Redb::open(&path).unwrap();
     put(&store, key(1), head(), whole.clone()).await.unwrap();
@@ -533,7 +536,7 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
     assert_eq!(before, whole[..3 * 131_008]);
     store.close().await.unwrap();
 
-    // The first chunk is looked at before the hit is a hit.
+    // The first chunk is checked before `get` returns the hit.
     change_chunk(&path, 0, |chunk| chunk[70_000] ^= 1);
     let store = Redb::open(&path).unwrap();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -542,11 +545,12 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
     assert_eq!(settled_rows(&path).await, [0; 7]);
 }
 
-/// redb trusts the structure of its pages, so damage there can be anything: an error when the file is opened or read, a
-/// panic in redb that is caught, an entry that is gone. Never a wrong byte.
+/// redb trusts the structure of its pages. So damage there can have several effects: opening or
+/// reading fails, redb panics and the panic is caught, or an entry is missing. No wrong byte is
+/// ever read.
 #[tokio::test]
-async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
-    let (_directory, path) = place();
+async fn damaged_file_causes_errors_and_never_wrong_bytes() {
+    let (_directory, path) = temp_path();
     let store = Redb::open(&path).unwrap();
     for number in 0..40 {
         let len = [10, 3_000, 20_000, 200_000][number as usize % 4];
@@ -561,7 +565,7 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
             0 => damaged.truncate(whole.len() / 2),
             1 => damaged.truncate(4_000),
             _ => {
-                // Mostly in the first bytes of pages, where their structure is.
+                // Most damage is in the first bytes of pages, which hold their structure.
                 let page = (round * 7_919) % (whole.len() / 4_096);
                 for at in 0..16 {
                     damaged[page * 4_096 + at] ^= (round * 31 + at * 17) as u8;
@@ -588,7 +592,7 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
                 Err(_) => wrong += 1,
             }
         }
-        // These may fail as well, but they end.
+        // These calls may fail, but they end.
         drop(put(&store, key(100), head(), body(100, 300_000)).await);
         drop(store.remove_tagged("a").await);
         drop(store.close().await);
@@ -599,17 +603,17 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
 // ===== expiry and eviction =====
 
 #[tokio::test]
-async fn a_crawl_passes_through_the_window_and_what_was_read_stays() {
-    let (_directory, path) = place();
+async fn crawl_evicts_its_own_entries_and_not_those_that_were_read() {
+    let (_directory, path) = temp_path();
     let store = Redb::builder(&path).max_bytes(200_000).open().unwrap();
-    let len = twins::a_crawl_passes_through_the_window(&store, || store.evicted()).await;
+    let len = twins::crawl_evicts_its_own_entries(&store, || store.evicted()).await;
     store.close().await.unwrap();
     assert_eq!(rows(&path), [len, 0, 0, 0, len, 0, 0]);
 }
 
 #[tokio::test]
-async fn entries_that_were_all_read_are_evicted_all_the_same() {
-    let store = Redb::builder(place().1).max_bytes(100_000).open().unwrap();
+async fn entries_are_evicted_even_if_all_of_them_were_read() {
+    let store = Redb::builder(temp_path().1).max_bytes(100_000).open().unwrap();
     for number in 0..40 {
         put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
         assert!(get(&store, key(number)).await.is_some());
@@ -619,10 +623,10 @@ async fn entries_that_were_all_read_are_evicted_all_the_same() {
 }
 
 #[tokio::test]
-async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
-    let (_directory, path) = place();
+async fn large_body_evicts_by_its_size_and_is_refused_beyond_the_limit() {
+    let (_directory, path) = temp_path();
     let store = Redb::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
-    let len = twins::large_bodies_make_room_by_their_size(&store).await;
+    let len = twins::large_bodies_evict_by_their_size(&store).await;
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [len, 21, 0, 0, len, 0, 0]);
 }
@@ -636,12 +640,12 @@ async fn orphans_are_swept_at_opening() {
         let store = Redb::builder(path).durability(Durability::EachCommit).open().unwrap();
         let mut writer = store.put(&key(1), head()).await.unwrap();
         writer.write(body(1, 2 * MIB)).await.unwrap();
-        // Acknowledged after what was written before it.
+        // This entry is acknowledged after everything that was written before it.
         put(&store, key(2), head(), body(2, 10)).await.unwrap();
         println!("written");
         std::future::pending::<()>().await;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let mut child = child(name, &path).spawn().unwrap();
     hear(&mut child, "written", 1);
     child.kill().unwrap();
@@ -662,7 +666,7 @@ async fn kill_9_leaves_whole_entries_only() {
             .unwrap();
         for seed in 0_u64.. {
             let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
-            // The body's first bytes say which one it is.
+            // The first bytes of a body are its seed.
             let mut bytes = seed.to_le_bytes().to_vec();
             bytes.extend_from_slice(&body(seed, len));
             let head = tagged(&["all"], Some(seed));
@@ -670,7 +674,7 @@ async fn kill_9_leaves_whole_entries_only() {
             println!("wrote");
         }
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let mut entries = 0;
     for round in 0..6 {
         let mut child = child(name, &path).spawn().unwrap();
@@ -715,11 +719,11 @@ async fn two_processes_share_a_file() {
         store.close().await.unwrap();
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = shared(&path).open().unwrap();
     put(&store, key(1), head(), body(1, 300_000)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
-    // Unfinished while another process opens the file: not its business.
+    // This body is unfinished when another process opens the file, which must not remove it.
     let mut writer = store.put(&key(3), head()).await.unwrap();
     writer.write(body(3, 500_000)).await.unwrap();
     put(&store, key(4), head(), body(4, 10)).await.unwrap();
@@ -736,7 +740,8 @@ async fn two_processes_share_a_file() {
     assert_eq!(store.len().await.unwrap(), 3);
     store.close().await.unwrap();
 
-    // Alone with the file again, and the other way round.
+    // This process is the only one that has the file open, so it opens it unshared. A shared open
+    // is refused then.
     let store = Redb::open(&path).unwrap();
     assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 500_000));
     assert_eq!(shared(&path).open().unwrap_err().kind(), ErrorKind::Unavailable);
@@ -751,7 +756,7 @@ async fn two_processes_do_ten_thousand_operations_each() {
         store.close().await.unwrap();
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = shared(&path).open().unwrap();
     let bodies = (300_000, Timestamp::from_millis(1_000));
     own_process::two_processes_do_ten_thousand_operations_each(name, &path, &store, bodies).await;
@@ -759,13 +764,13 @@ async fn two_processes_do_ten_thousand_operations_each() {
 }
 
 #[tokio::test]
-async fn a_body_that_another_process_gave_up_is_not_published() {
-    let (_directory, path) = place();
+async fn body_given_up_by_another_process_is_not_published() {
+    let (_directory, path) = temp_path();
     let store = shared(&path).open().unwrap();
     let mut writer = store.put(&key(1), head()).await.unwrap();
     writer.write(body(1, 500_000)).await.unwrap();
     put(&store, key(2), head(), body(2, 10)).await.unwrap();
-    // As if it had been silent for long.
+    // As if its process had been silent for a long time.
     {
         let mut builder = Database::builder();
         builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
@@ -782,7 +787,7 @@ async fn a_body_that_another_process_gave_up_is_not_published() {
         txn.commit().unwrap();
     }
     let other = shared(&path).open().unwrap();
-    // It is given up in the background, with the first transaction.
+    // The first transaction gives the body up, in the background.
     other.remove(&Key::digest("nothing")).await.unwrap();
     let error = writer.finish(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -794,30 +799,30 @@ async fn a_body_that_another_process_gave_up_is_not_published() {
 
 // ===== limits of the machine =====
 
-/// A file may not grow beyond a limit here, which is what a full disk comes to.
+/// A limit on the size of a file has the effect of a full disk.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_room_is_used_again() {
-    let name = "a_full_disk_is_an_error_and_room_is_used_again";
+async fn full_disk_is_an_error_and_freed_space_is_used_again() {
+    let name = "full_disk_is_an_error_and_freed_space_is_used_again";
     if let Some(path) = child_path() {
         let store = Redb::open(path).unwrap();
-        limits::a_full_disk_is_an_error_and_room_is_used_again(&store).await;
+        limits::full_disk_is_an_error_and_freed_space_is_used_again(&store).await;
         store.close().await.unwrap();
         println!("survived");
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     limits::survives_on_8_mib(name, &path);
     let store = Redb::open(&path).unwrap();
     assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
 }
 
-/// Opening the file again, after the disk was full, undoes what was not synced. What is undone of removals and of newer
-/// responses must not bring the older ones back.
+/// After a full disk, opening the file again undoes what was not synced. An undone removal or
+/// replacement must not bring older responses back.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full() {
-    let name = "what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full";
+async fn removed_or_replaced_entry_does_not_come_back_after_a_full_disk() {
+    let name = "removed_or_replaced_entry_does_not_come_back_after_a_full_disk";
     if let Some(path) = child_path() {
         let open = || Redb::builder(&path).durability(Durability::Every(HOUR)).open().unwrap();
         for clears in [false, true] {
@@ -841,7 +846,7 @@ async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full()
             let mut number = 1_000;
             let error = loop {
                 number += 1;
-                assert!(number < 2_000, "the limit was never met");
+                assert!(number < 2_000, "the limit was never reached");
                 if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
                     break error;
                 }
@@ -860,24 +865,24 @@ async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full()
         println!("survived");
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     limits::survives_on_8_mib(name, &path);
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_passes_through_little_memory() {
-    let name = "a_large_body_passes_through_little_memory";
+async fn large_body_takes_little_memory() {
+    let name = "large_body_takes_little_memory";
     if let Some(path) = child_path() {
         let store = Redb::open(path).unwrap();
-        return own_process::a_large_body_passes_through_little_memory(&store, 256).await;
+        return own_process::large_body_takes_little_memory(&store, 256).await;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     own_process::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
+async fn stalled_reader_does_not_make_the_file_grow() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache.redb");
     let store = Redb::builder(&path).max_bytes(8 * MIB as u64).open().unwrap();
@@ -889,7 +894,7 @@ async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
     }
     assert!(std::fs::metadata(&path).unwrap().len() < 64 * MIB as u64);
-    // Its entry has long gone, and its body is whole all the same.
+    // The entry was removed long ago, but its body is still whole.
     let mut bytes = first.to_vec();
     while let Some(chunk) = stalled.chunk().await {
         bytes.extend_from_slice(&chunk.unwrap());
@@ -898,6 +903,6 @@ async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_that_nobody_polls_hold_no_other_up() {
-    twins::writers_that_nobody_polls_hold_no_other_up(&Redb::temporary().unwrap()).await;
+async fn writers_that_are_not_polled_do_not_block_others() {
+    twins::writers_that_are_not_polled_do_not_block_others(&Redb::temporary().unwrap()).await;
 }

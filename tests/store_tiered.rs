@@ -1,5 +1,8 @@
-//! What only two tiers can show: copies, what outdates them, and one tier without the other. What every store promises is
-//! `conformance`'s; how a cache fares over tiers that fail is `cache::any_fault`'s.
+//! Tests of `Tiered`: copies in the near tier, the changes that outdate them, and one tier while
+//! the other fails.
+//!
+//! The `conformance` suite checks the contract of every store. `cache::any_fault` checks a cache
+//! over tiers that fail.
 
 #![cfg(all(feature = "memory", feature = "conformance"))]
 #![allow(clippy::unwrap_used)]
@@ -19,7 +22,7 @@ use larder::{
     time::{ManualClock, Timestamp},
 };
 
-#[allow(dead_code)] // What the cache's tests use of it.
+#[allow(dead_code)] // The cache's tests use the rest.
 #[path = "cache/support/gate.rs"]
 mod gate;
 
@@ -33,7 +36,7 @@ fn at(millis: u64) -> Timestamp {
     T0.saturating_add(Duration::from_millis(millis))
 }
 
-/// A head by which an entry is known.
+/// A head that carries the name of its entry.
 fn head(name: &str, stored_at: Timestamp) -> Head {
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.headers.insert("x-name", HeaderValue::from_str(name).unwrap());
@@ -71,23 +74,23 @@ async fn read(body: StoredBody) -> Vec<u8> {
     body.bytes().await.unwrap().to_vec()
 }
 
-/// The name of the entry that is there, whose body is its own.
-async fn there<S: Store>(store: &S) -> Option<String> {
+/// Returns the name of the stored entry, or `None`. Checks that the body belongs to that entry.
+async fn stored_name<S: Store>(store: &S) -> Option<String> {
     let hit = store.get(&KEY).await.unwrap()?;
     let name = name(&hit.head).to_owned();
     let len = hit.head.body_len() as usize;
-    assert_eq!(read(hit.body).await, text(&name, len), "another's body");
+    assert_eq!(read(hit.body).await, text(&name, len), "the body of another entry");
     Some(name)
 }
 
-/// How many reads each tier has answered, and how many copies were made.
-fn counted(stats: TieredStats) -> (u64, u64, u64) {
+/// The reads that each tier has answered, and the copies that were made.
+fn counts(stats: TieredStats) -> (u64, u64, u64) {
     (stats.near_hits, stats.far_hits, stats.copies)
 }
 
 type Pair = Tiered<Memory, Memory>;
 
-/// Tiers whose far one alone has an entry.
+/// Tiers with an entry in the far tier only.
 async fn far_only(len: usize) -> Pair {
     let far = Memory::default();
     store(&far, "old", len).await;
@@ -97,32 +100,36 @@ async fn far_only(len: usize) -> Pair {
 // ===== Copies =====
 
 #[tokio::test]
-async fn what_was_read_far_is_near_from_then_on() {
+async fn entry_read_from_the_far_tier_is_copied_to_the_near_tier() {
     for len in [0, 10, LARGE] {
         let tiers = far_only(len).await;
         let seen = tiers.get(&KEY).await.unwrap().unwrap().version;
         if len == LARGE {
-            // A body that was not read is not copied, nor is half of one.
+            // A body that is not read is not copied, and a body that is read in part is not either.
             let mut body = tiers.get(&KEY).await.unwrap().unwrap().body;
             body.chunk().await.unwrap().unwrap();
             drop(body);
             assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().copies), (0, 0));
-            assert_eq!(there(&tiers).await.unwrap(), "old");
+            assert_eq!(stored_name(&tiers).await.unwrap(), "old");
         }
         assert_eq!(tiers.stats().copies, 1);
         let far_hits = tiers.stats().far_hits;
         let hit = tiers.get(&KEY).await.unwrap().unwrap();
-        assert_eq!(hit.version, seen, "a copy is the same state of the entry");
-        assert_eq!(*hit.head, head("old", T0).seal(len as u64, None), "and has the same head");
+        assert_eq!(hit.version, seen, "the copy has the version of its entry");
+        assert_eq!(*hit.head, head("old", T0).seal(len as u64, None), "and the same head");
         assert_eq!(read(hit.body).await, text("old", len));
         tiers.far().clear().await.unwrap();
-        assert_eq!(there(&tiers).await.unwrap(), "old", "the far tier was not asked");
-        assert_eq!(counted(tiers.stats()), (2, far_hits, 1));
+        assert_eq!(
+            stored_name(&tiers).await.unwrap(),
+            "old",
+            "the near tier answers without the far one"
+        );
+        assert_eq!(counts(tiers.stats()), (2, far_hits, 1));
     }
 }
 
 #[tokio::test]
-async fn a_key_is_copied_once_at_a_time() {
+async fn concurrent_reads_of_a_key_make_one_copy() {
     let tiers = far_only(LARGE).await;
     let mut bodies = Vec::new();
     for _ in 0..5 {
@@ -131,44 +138,45 @@ async fn a_key_is_copied_once_at_a_time() {
     for body in bodies {
         assert_eq!(read(body).await, text("old", LARGE));
     }
-    assert_eq!(counted(tiers.stats()), (0, 5, 1));
+    assert_eq!(counts(tiers.stats()), (0, 5, 1));
 }
 
 #[tokio::test]
-async fn large_bodies_are_not_near() {
+async fn large_bodies_are_not_copied_to_the_near_tier() {
     let tiers = far_only(LARGE).await.max_near_body(LARGE as u64 - 1);
     for _ in 0..2 {
-        assert_eq!(there(&tiers).await.unwrap(), "old");
+        assert_eq!(stored_name(&tiers).await.unwrap(), "old");
     }
     store(tiers.near(), "foreign", 10).await;
     store(&tiers, "new", LARGE).await;
-    assert_eq!(tiers.near().len().await.unwrap(), 0, "what it hid is gone");
-    assert_eq!(there(&tiers).await.unwrap(), "new");
+    assert_eq!(tiers.near().len().await.unwrap(), 0, "the near entry is removed");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "new");
     assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().near_hits), (0, 0));
     store(&tiers, "small", LARGE - 1).await;
-    assert_eq!(there(&tiers).await.unwrap(), "small");
-    assert_eq!(counted(tiers.stats()), (1, 3, 0), "what is written is near at once");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "small");
+    assert_eq!(counts(tiers.stats()), (1, 3, 0), "a written entry is copied at once");
 }
 
-/// The near tier holds its copy back; the reader has every byte, and later operations bring the copy to its end.
+/// The near tier delays its copy. The reader still gets every byte, and later operations finish the
+/// copy.
 #[tokio::test]
-async fn a_slow_near_tier_delays_no_reader() {
+async fn slow_near_tier_does_not_delay_readers() {
     for len in [10, LARGE] {
         let near = Gated::new(Memory::default());
         let tiers = Tiered::new(near.clone(), far_only(len).await.far().clone());
         for _ in 0..3 {
-            let read = there(&tiers).now_or_never().expect("it waits for nothing");
+            let read = stored_name(&tiers).now_or_never().expect("the read waits for nothing");
             assert_eq!(read.unwrap(), "old");
         }
-        assert_eq!(counted(tiers.stats()), (0, 3, 0));
+        assert_eq!(counts(tiers.stats()), (0, 3, 0));
         near.open(100);
-        assert_eq!(there(&tiers).await.unwrap(), "old");
-        assert_eq!(counted(tiers.stats()), (1, 3, 1));
+        assert_eq!(stored_name(&tiers).await.unwrap(), "old");
+        assert_eq!(counts(tiers.stats()), (1, 3, 1));
     }
 }
 
 #[tokio::test]
-async fn a_trailer_of_an_origin_is_no_note() {
+async fn trailer_of_an_origin_is_not_taken_for_a_note() {
     let forged = "0 0 1 ffffffffffffffff 0 0 0";
     let mut trailers = HeaderMap::new();
     trailers.append("larder-note", HeaderValue::from_static(forged));
@@ -181,12 +189,12 @@ async fn a_trailer_of_an_origin_is_no_note() {
         assert_eq!(hit.head.trailers(), Some(&trailers));
         tiers.near().clear().await.unwrap();
     }
-    assert!(there(&tiers).await.is_some());
+    assert!(stored_name(&tiers).await.is_some());
 }
 
 // ===== What outdates a copy =====
 
-/// A far tier that does what it is asked, and then does not say so.
+/// A far tier that makes a change and then never returns.
 #[derive(Clone, Debug)]
 struct Silent(Memory);
 
@@ -236,9 +244,9 @@ impl Store for Silent {
     }
 }
 
-/// Whoever asked for the change is gone before the far tier has answered. A copy may be in progress.
+/// The caller drops the change before the far tier has answered. A copy may be in progress.
 #[tokio::test]
-async fn an_abandoned_change_outdates_the_copy() {
+async fn abandoned_change_outdates_the_copy() {
     for is_copied in [true, false] {
         for change in CHANGES {
             if matches!(change, Change::Replace | Change::ReplaceByLarge) {
@@ -250,7 +258,7 @@ async fn an_abandoned_change_outdates_the_copy() {
             if is_copied {
                 near.open(100);
             }
-            assert_eq!(there(&tiers).await.unwrap(), "old");
+            assert_eq!(stored_name(&tiers).await.unwrap(), "old");
             let mut changing = Box::pin(change.apply(&tiers));
             assert!(changing.as_mut().now_or_never().is_none());
             drop(changing);
@@ -260,7 +268,7 @@ async fn an_abandoned_change_outdates_the_copy() {
     }
 }
 
-/// What becomes of an entry while it is copied.
+/// A change to an entry while it is copied.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Remove,
@@ -302,7 +310,7 @@ impl Change {
         }
     }
 
-    /// What is there then, however often it is asked.
+    /// Checks repeated reads after the change.
     async fn check<N: Store, F: Store>(self, tiers: &Tiered<N, F>, when: &str) {
         for _ in 0..3 {
             let hit = tiers.get(&KEY).await.unwrap();
@@ -325,7 +333,7 @@ impl Change {
 }
 
 #[tokio::test]
-async fn what_is_changed_while_it_is_read_does_not_come_back() {
+async fn change_while_the_entry_is_read_outdates_the_copy() {
     for change in CHANGES {
         for chunks in 0..2 {
             let tiers = far_only(LARGE).await;
@@ -335,14 +343,14 @@ async fn what_is_changed_while_it_is_read_does_not_come_back() {
             }
             change.apply(&tiers).await;
             read(body).await;
-            change.check(&tiers, "amid the body").await;
+            change.check(&tiers, "during the body").await;
         }
     }
 }
 
-/// The change waits for the far tier, and whoever reads meanwhile makes a copy.
+/// The change waits for the far tier, and a reader makes a copy meanwhile.
 #[tokio::test]
-async fn what_is_copied_amid_a_change_does_not_come_back() {
+async fn copy_made_during_a_change_is_not_read() {
     for change in CHANGES {
         for polls in 0..16 {
             let far = Faulty::new(far_only(LARGE).await.far().clone());
@@ -353,10 +361,11 @@ async fn what_is_copied_amid_a_change_does_not_come_back() {
             for _ in 0..polls {
                 is_done = is_done || changing.as_mut().now_or_never().is_some();
             }
-            // One has read all of it when the change is over, if it may, another has just begun.
+            // If `polls` is even, one reader reads the whole body before the change is over.
+            // Another has only begun.
             let begun = tiers.get(&KEY).await.unwrap();
             if polls % 2 == 0 {
-                there(&tiers).await;
+                stored_name(&tiers).await;
             }
             if !is_done {
                 changing.await;
@@ -364,26 +373,27 @@ async fn what_is_copied_amid_a_change_does_not_come_back() {
             if let Some(begun) = begun {
                 read(begun.body).await;
             }
-            change.check(&tiers, "amid the change").await;
+            change.check(&tiers, "during the change").await;
         }
     }
 }
 
-/// Nobody waits for the copy, and it does not count when it is there at last; nor if its reader goes away.
+/// A change does not wait for a copy that is being published. The copy is not read once it is
+/// published, whether its reader has gone away or not.
 #[tokio::test]
-async fn what_is_changed_while_its_copy_is_published_does_not_come_back() {
+async fn change_while_the_copy_is_published_outdates_the_copy() {
     for change in CHANGES {
         for len in [10, LARGE] {
             let near = Gated::at_finish(Memory::default());
             let tiers = Tiered::new(near.clone(), far_only(len).await.far().clone());
-            assert_eq!(there(&tiers).await.unwrap(), "old");
+            assert_eq!(stored_name(&tiers).await.unwrap(), "old");
             let is_write = matches!(change, Change::Replace);
             {
                 let mut changing = pin!(change.apply(&tiers));
                 let is_done = changing.as_mut().now_or_never().is_some();
-                assert_eq!(is_done, !is_write, "{change:?}: only a write has a copy of its own");
+                assert_eq!(is_done, !is_write, "{change:?}: only a write waits, for its own copy");
                 near.publish(1);
-                // The old copy, which comes first.
+                // The old copy comes first.
                 if is_write {
                     near.publish(1);
                     changing.await;
@@ -397,28 +407,29 @@ async fn what_is_changed_while_its_copy_is_published_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_late_copy_of_what_was_replaced_does_not_count() {
+async fn late_copy_of_a_replaced_entry_is_removed() {
     let near = Gated::at_finish(Memory::default());
     let tiers = Tiered::new(near.clone(), Memory::default());
-    // Two writers; the first is in the far tier, and its copy waits.
+    // Two writers: the first has stored its entry in the far tier, and its copy waits.
     let mut first = Box::pin(try_store(&tiers, "first", T0, 10));
     assert!(first.as_mut().now_or_never().is_none());
     let mut second = Box::pin(try_store(&tiers, "second", T0, 10));
     assert!(second.as_mut().now_or_never().is_none());
     near.publish(1);
-    first.as_mut().now_or_never().expect("its copy was let through").unwrap();
-    assert_eq!(near.len().await.unwrap(), 0, "and removed by who made it");
-    assert_eq!(there(&tiers).await.unwrap(), "second");
+    first.as_mut().now_or_never().expect("its copy is published").unwrap();
+    assert_eq!(near.len().await.unwrap(), 0, "the first writer removes its copy");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "second");
     near.publish(10);
     second.await.unwrap();
     for _ in 0..2 {
-        assert_eq!(there(&tiers).await.unwrap(), "second");
+        assert_eq!(stored_name(&tiers).await.unwrap(), "second");
     }
 }
 
-/// Another machine replaces what was just written: no copy bears the version of another entry.
+/// Another machine replaces the entry that was just written. No copy has the version of another
+/// entry.
 #[tokio::test]
-async fn a_copy_has_the_version_of_its_own_entry() {
+async fn copy_has_the_version_of_its_own_entry() {
     for polls in 0..12 {
         let far = Faulty::new(Memory::default());
         far.wait(1);
@@ -441,35 +452,36 @@ async fn a_copy_has_the_version_of_its_own_entry() {
     }
 }
 
-/// A request that is dropped may leave a write at any stage. What is read then is what the far tier has.
+/// A request that is dropped may leave a write at any stage. Later reads return the far tier's
+/// entry.
 #[tokio::test]
-async fn a_write_that_is_given_up_leaves_no_old_copy_to_be_read() {
+async fn no_old_copy_is_read_after_an_abandoned_write() {
     let far = Gated::at_finish(Memory::default());
     let tiers = Tiered::new(Memory::default(), far.clone());
     far.publish(1);
     store(&tiers, "old", 10).await;
-    assert_eq!(there(&tiers).await.unwrap(), "old");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
     {
         let mut writing = pin!(try_store(&tiers, "new", T0, 10));
         assert!(writing.as_mut().now_or_never().is_none());
     }
-    assert_eq!(there(&tiers).await.unwrap(), "old");
-    // As if the far tier had published it after all.
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
+    // As if the far tier had published the entry after all.
     far.publish(1);
     store(&far, "new", 10).await;
-    assert_eq!(there(&tiers).await.unwrap(), "new");
-    // Copied again from the next write on.
+    assert_eq!(stored_name(&tiers).await.unwrap(), "new");
+    // The next write is copied again.
     far.publish(1);
     store(&tiers, "newer", 10).await;
     let near_hits = tiers.stats().near_hits;
-    assert_eq!(there(&tiers).await.unwrap(), "newer");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "newer");
     assert_eq!(tiers.stats().near_hits, near_hits + 1);
 }
 
-/// Whoever removes all that is listed has removed all that is read afterwards, whatever other changes
+/// If every listed entry is removed, no entry is read afterwards. This holds while other changes
 /// and copies are in progress.
 #[tokio::test]
-async fn what_is_not_listed_is_not_read() {
+async fn entry_that_is_not_listed_is_not_read() {
     for change in CHANGES {
         for is_copied in [true, false] {
             for (polls, reads_at) in (0..16).flat_map(|n| (0..=n).map(move |at| (n, at))) {
@@ -477,11 +489,11 @@ async fn what_is_not_listed_is_not_read() {
                 let near = Faulty::new(Memory::default());
                 let tiers = Tiered::new(near.clone(), far);
                 if is_copied {
-                    assert_eq!(there(&tiers).await.unwrap(), "old");
+                    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
                 }
                 near.wait(1);
                 let mut changing = pin!(change.apply(&tiers));
-                let mut reading = pin!(there(&tiers));
+                let mut reading = pin!(stored_name(&tiers));
                 let (mut is_changed, mut is_read) = (false, false);
                 for poll in 0..polls {
                     if poll >= reads_at && !is_read {
@@ -506,17 +518,17 @@ async fn what_is_not_listed_is_not_read() {
     }
 }
 
-/// A store may evict what it keeps, and the far tier evicts other entries than the near one.
+/// A store may evict entries, and the far tier evicts other entries than the near one.
 #[tokio::test]
-async fn a_copy_whose_original_was_evicted_is_listed_and_removed() {
+async fn copy_of_an_evicted_entry_is_listed_and_can_be_removed() {
     let tiers = far_only(10).await;
-    assert_eq!(there(&tiers).await.unwrap(), "old");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
     tiers.far().clear().await.unwrap();
-    assert_eq!(there(&tiers).await.unwrap(), "old");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
     let listed: Vec<_> = tiers.scan().map(Result::unwrap).collect().await;
     assert_eq!((listed.len(), name(&listed[0].head)), (1, "old"));
     assert!(tiers.remove_if(&KEY, listed[0].version).await.unwrap());
-    assert_eq!(there(&tiers).await, None);
+    assert_eq!(stored_name(&tiers).await, None);
 }
 
 // ===== One tier without the other =====
@@ -530,22 +542,22 @@ fn faulty_far() -> FaultyFar {
 const WRITING: [Operation; 3] = [Operation::Put, Operation::Write, Operation::Finish];
 
 #[tokio::test]
-async fn what_the_far_tier_does_not_take_is_kept_near() {
+async fn entry_is_stored_near_when_the_far_tier_fails_to_write_it() {
     for operation in WRITING {
         let tiers = faulty_far();
         store(&tiers, "old", 10).await;
         tiers.far().fail(operation, ErrorKind::Unavailable);
         try_store(&tiers, "new", at(1), 10).await.unwrap();
         assert_eq!(tiers.stats().far_failures, 1, "{operation:?}");
-        assert_eq!(there(&tiers).await.unwrap(), "new", "{operation:?}");
-        // Each key once, as it is read.
+        assert_eq!(stored_name(&tiers).await.unwrap(), "new", "{operation:?}");
+        // The scan lists each key once, with the entry that is read.
         let listed: Vec<_> = tiers.scan().collect().await;
         let [Ok(item)] = &listed[..] else { panic!("{listed:?}") };
         assert_eq!(name(&item.head), "new");
         let hit = tiers.get(&KEY).await.unwrap().unwrap();
         assert_eq!((item.version, &item.head), (hit.version, &hit.head));
 
-        // What was seen of the far tier's entry is not what is there.
+        // The version of the far tier's entry is not the current one.
         let old = tiers.far().get(&KEY).await.unwrap().unwrap().version;
         assert!(!tiers.update(&KEY, old, head("late", T0)).await.unwrap());
         assert!(!tiers.remove_if(&KEY, old).await.unwrap());
@@ -554,17 +566,17 @@ async fn what_the_far_tier_does_not_take_is_kept_near() {
         let hit = tiers.get(&KEY).await.unwrap().unwrap();
         assert_eq!(hit.head.stored_at(), at(2));
 
-        // Removed, and what it had replaced does not come back.
+        // After the removal, the entry that it had replaced does not come back.
         assert!(tiers.remove_if(&KEY, hit.version).await.unwrap());
-        assert_eq!(there(&tiers).await, None, "{operation:?}");
+        assert_eq!(stored_name(&tiers).await, None, "{operation:?}");
 
-        // Large ones have no other place.
+        // Large entries are stored in the far tier only.
         let error = try_store(&tiers, "large", at(4), 2 << 20).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         tiers.far().heal();
         store(&tiers, "again", 10).await;
         tiers.near().clear().await.unwrap();
-        assert_eq!(there(&tiers).await.unwrap(), "again");
+        assert_eq!(stored_name(&tiers).await.unwrap(), "again");
     }
 }
 
@@ -574,49 +586,52 @@ async fn copies_are_served_while_the_far_tier_is_down() {
     store(&tiers, "kept", 10).await;
     tiers.far().fail_from(1, ErrorKind::Unavailable);
     for _ in 0..2 {
-        assert_eq!(there(&tiers).await.unwrap(), "kept");
-        // A failed write of what has no place near leaves all as it was, and so does a failed update.
+        assert_eq!(stored_name(&tiers).await.unwrap(), "kept");
+        // A failed write of an entry that is too large for the near tier changes nothing. A failed
+        // update does not either.
         assert!(try_store(&tiers, "large", at(1), 2 << 20).await.is_err());
         let seen = tiers.get(&KEY).await.unwrap().unwrap().version;
         assert!(tiers.update(&KEY, seen, head("new", T0)).await.is_err());
     }
-    assert!(tiers.get(&Key::from_bytes([2; 32])).await.is_err(), "not known to be absent");
-    assert!(tiers.remove(&KEY).await.is_err(), "the far tier has it still");
+    assert!(tiers.get(&Key::from_bytes([2; 32])).await.is_err(), "the key may be in the far tier");
+    assert!(tiers.remove(&KEY).await.is_err(), "the far tier still has the entry");
     tiers.far().heal();
-    assert_eq!(there(&tiers).await.unwrap(), "kept", "as the error said");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "kept", "the removal failed, as its error said");
 }
 
 #[tokio::test]
-async fn removals_reach_the_near_tier_though_the_far_one_fails() {
+async fn near_tier_removes_its_copies_when_the_far_tier_fails() {
     for way in 0..4 {
         let tiers = faulty_far();
         store(&tiers, "kept", 10).await;
         tiers.far().fail_from(1, ErrorKind::Unavailable);
-        let is_told = match way {
+        let is_err = match way {
             0 => tiers.remove(&KEY).await.is_err(),
             1 => tiers.remove_tagged("tag").await.is_err(),
             2 => tiers.remove_expired(at(1_000)).await.is_err(),
             _ => tiers.clear().await.is_err(),
         };
-        assert!(is_told, "{way}");
-        assert!(tiers.get(&KEY).await.is_err(), "{way}: nothing of it is near");
+        assert!(is_err, "{way}");
+        assert!(tiers.get(&KEY).await.is_err(), "{way}: the near tier has no copy");
         assert_eq!(tiers.near().len().await.unwrap(), 0);
     }
 }
 
-/// Whatever the near tier fails at, and even if it cannot remove either, no old copy hides the new entry.
+/// The near tier fails at a write, and may fail at the removal too. No old copy hides the new
+/// entry.
 #[tokio::test]
-async fn what_the_near_tier_does_not_take_is_read_from_the_far_one() {
+async fn entry_is_read_from_the_far_tier_when_the_near_copy_fails() {
     for operation in WRITING {
         for removes in [true, false] {
             let near = Faulty::new(Memory::default());
             let tiers = Tiered::new(near.clone(), Memory::default());
             store(&tiers, "old", 10).await;
             assert_eq!(
-                (there(&tiers).await.unwrap().as_str(), tiers.stats().near_hits),
+                (stored_name(&tiers).await.unwrap().as_str(), tiers.stats().near_hits),
                 ("old", 1)
             );
-            // Fails at this operation, and where it `removes` not at all others behind it.
+            // The near tier fails at this operation. If `removes` is false, every later operation
+            // fails as well.
             if removes {
                 near.fail(operation, ErrorKind::Full);
             } else {
@@ -625,7 +640,7 @@ async fn what_the_near_tier_does_not_take_is_read_from_the_far_one() {
             store(&tiers, "new", 10).await;
             near.heal();
             for _ in 0..3 {
-                assert_eq!(there(&tiers).await.unwrap(), "new", "{operation:?} {removes}");
+                assert_eq!(stored_name(&tiers).await.unwrap(), "new", "{operation:?} {removes}");
             }
             assert!(tiers.stats().near_failures > 0);
             assert!(tiers.stats().near_hits > 1, "copied again");
@@ -634,43 +649,43 @@ async fn what_the_near_tier_does_not_take_is_read_from_the_far_one() {
 }
 
 #[tokio::test]
-async fn a_removal_that_the_near_tier_fails_at_is_told_and_counts() {
+async fn removal_takes_effect_when_the_near_tier_fails_and_reports_it() {
     let near = Faulty::new(Memory::default());
     let tiers = Tiered::new(near.clone(), Memory::default());
     store(&tiers, "old", 10).await;
     near.fail(Operation::Remove, ErrorKind::Unavailable);
     assert!(tiers.remove(&KEY).await.is_err());
     near.heal();
-    assert_eq!(near.inner().len().await.unwrap(), 1, "the old copy is there");
-    assert_eq!(there(&tiers).await, None);
-    assert_eq!(near.inner().len().await.unwrap(), 0, "until it was met");
+    assert_eq!(near.inner().len().await.unwrap(), 1, "the near tier still has the old copy");
+    assert_eq!(stored_name(&tiers).await, None);
+    assert_eq!(near.inner().len().await.unwrap(), 0, "the read removes the old copy");
 }
 
 #[tokio::test]
-async fn a_near_tier_that_is_too_small_is_no_failure() {
+async fn entry_too_large_for_the_near_tier_is_no_failure() {
     let tiers = Tiered::new(Memory::new(50_000), Memory::default());
     store(&tiers, "old", 10).await;
     store(&tiers, "new", LARGE).await;
-    assert_eq!(there(&tiers).await.unwrap(), "new");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "new");
     assert_eq!((tiers.stats().near_failures, tiers.near().len().await.unwrap()), (0, 0));
 }
 
 #[tokio::test]
-async fn a_damaged_copy_is_replaced() {
+async fn damaged_copy_is_replaced() {
     let near = Faulty::new(Memory::default());
     let tiers = Tiered::new(near.clone(), Memory::default());
     store(&tiers, "old", 10).await;
     near.fail_nth(1, ErrorKind::Corrupt);
-    assert_eq!(there(&tiers).await.unwrap(), "old");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
     near.heal();
-    assert_eq!(there(&tiers).await.unwrap(), "old");
-    assert_eq!(counted(tiers.stats()), (1, 1, 1));
+    assert_eq!(stored_name(&tiers).await.unwrap(), "old");
+    assert_eq!(counts(tiers.stats()), (1, 1, 1));
 }
 
 // ===== Other machines =====
 
 #[tokio::test]
-async fn what_another_machine_does_is_seen_when_the_limit_is_over() {
+async fn change_of_another_machine_is_seen_after_the_near_ttl() {
     let far = Faulty::new(Memory::default());
     let clock = ManualClock::new(T0);
     let tiers = || {
@@ -682,34 +697,35 @@ async fn what_another_machine_does_is_seen_when_the_limit_is_over() {
     store(&here, "old", 10).await;
     store(&elsewhere, "new", 10).await;
     clock.advance(Duration::from_millis(9_999));
-    assert_eq!(there(&here).await.unwrap(), "old");
+    assert_eq!(stored_name(&here).await.unwrap(), "old");
     clock.advance(Duration::from_millis(1));
-    assert_eq!(there(&here).await.unwrap(), "new");
-    assert_eq!(there(&here).await.unwrap(), "new");
-    // Copied anew, for as long again.
+    assert_eq!(stored_name(&here).await.unwrap(), "new");
+    assert_eq!(stored_name(&here).await.unwrap(), "new");
+    // It is copied again, for another ten seconds.
     let far_hits = here.stats().far_hits;
-    assert_eq!(there(&here).await.unwrap(), "new");
+    assert_eq!(stored_name(&here).await.unwrap(), "new");
     assert_eq!(here.stats().far_hits, far_hits);
 
     clock.advance(Duration::from_secs(10));
     far.fail(Operation::Get, ErrorKind::Unavailable);
-    assert_eq!(there(&here).await.unwrap(), "new", "the far tier does not answer");
+    assert_eq!(stored_name(&here).await.unwrap(), "new", "the far tier does not answer");
     far.heal();
     assert!(elsewhere.remove(&KEY).await.unwrap());
-    assert_eq!(there(&here).await, None);
+    assert_eq!(stored_name(&here).await, None);
     assert_eq!(here.near().len().await.unwrap(), 0);
 
-    // An update for what another has replaced finds out, and so does the next reader.
+    // An update of an entry that another machine has replaced fails. The next read returns the new
+    // entry.
     store(&here, "old", 10).await;
     let seen = here.get(&KEY).await.unwrap().unwrap().version;
     store(&elsewhere, "new", 10).await;
     assert!(!here.update(&KEY, seen, head("late", T0)).await.unwrap());
-    assert_eq!(there(&here).await.unwrap(), "new");
+    assert_eq!(stored_name(&here).await.unwrap(), "new");
 }
 
-/// An entry that is near alone stays until the far tier has a newer one, or nothing at all.
+/// An entry that only the near tier has stays until the far tier has a newer one, or none.
 #[tokio::test]
-async fn the_newer_entry_counts_when_the_limit_is_over() {
+async fn newer_entry_wins_after_the_near_ttl() {
     let clock = ManualClock::new(T0);
     let tiers = faulty_far().near_ttl(Duration::from_secs(10)).clock(clock.clone());
     try_store(&tiers, "old", T0, 10).await.unwrap();
@@ -720,10 +736,10 @@ async fn the_newer_entry_counts_when_the_limit_is_over() {
         clock.advance(Duration::from_secs(11));
     };
     own("own").await;
-    assert_eq!(there(&tiers).await.unwrap(), "own");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "own");
     try_store(tiers.far(), "newer", at(6), 10).await.unwrap();
-    assert_eq!(there(&tiers).await.unwrap(), "newer");
+    assert_eq!(stored_name(&tiers).await.unwrap(), "newer");
     own("own").await;
     tiers.far().clear().await.unwrap();
-    assert_eq!(there(&tiers).await, None);
+    assert_eq!(stored_name(&tiers).await, None);
 }

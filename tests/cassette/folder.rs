@@ -1,4 +1,4 @@
-//! The files of a cassette: read in a diff, edited by hand, shared by several.
+//! The files of a cassette in diffs, in edits by hand, and in shared use.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_diff_shows_what_has_changed_and_nothing_else() {
+async fn diff_shows_only_what_has_changed() {
     let (directory, path) = place();
     // A `Date` from the server would change with each recording.
     let server = Server::new(|_, request| {
@@ -74,11 +74,11 @@ async fn a_diff_shows_what_has_changed_and_nothing_else() {
     }"#;
     assert!(text.contains(expected), "{text}");
 
-    // The same responses: no change.
+    // The same responses make no change.
     record_all(false, 1).await;
     assert_eq!(git(directory.path(), &["status", "--porcelain"]), "");
 
-    // Another price: the body, and the length and checksum in its head.
+    // Another price changes the body, and its length and checksum in the head.
     record_all(true, 1).await;
     let changed = git(directory.path(), &["diff", "--unified=0"]);
     let is_change = |line: &&str| {
@@ -104,7 +104,7 @@ fn find(folder: &Path, part: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_body_is_edited_by_hand() {
+async fn body_can_be_edited_by_hand() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     say(&client(&record(&path)), get(server.url("/a"))).await;
@@ -112,7 +112,7 @@ async fn a_body_is_edited_by_hand() {
     server.end().await;
     fs::write(find(&path, ".body."), "edited").unwrap();
     for cassette in [Cassette::replay(&path), Cassette::record_or_replay(&path)] {
-        // With its checksum, it counts as damaged, and is left for its owner to see.
+        // With its checksum, the entry counts as damaged. It stays for its owner.
         let error = send(&client(&cassette.unwrap()), get(&url)).await.unwrap_err();
         let error = error.downcast::<larder::store::Error>().unwrap();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -131,7 +131,7 @@ fn find_head(folder: &Path) -> PathBuf {
     files(folder).into_keys().find(is_head).unwrap()
 }
 
-/// Removes the line `checksum` from the only head, and nothing else.
+/// Removes only the line `checksum` from the only head.
 fn remove_checksum(folder: &Path) {
     let head = find_head(folder);
     let text = fs::read_to_string(&head).unwrap();
@@ -140,9 +140,9 @@ fn remove_checksum(folder: &Path) {
     fs::write(&head, edited).unwrap();
 }
 
-/// A recording that counts as not recorded would call the real server.
+/// An unreadable recording must not count as missing, because this would call the real server.
 #[tokio::test]
-async fn a_head_that_cannot_be_read_fails_the_opening() {
+async fn unreadable_head_fails_the_opening() {
     type Edit = fn(&Path, String);
     let edits: [(&str, Edit); 10] = [
         ("merge conflict", |head, text| {
@@ -178,13 +178,13 @@ async fn a_head_that_cannot_be_read_fails_the_opening() {
         }),
     ];
     for (name, edit) in edits {
-        // With and without the index of the run that has recorded.
+        // With and without the index of the run that recorded.
         for is_clone in [false, true] {
             let (_directory, path) = place();
             let server = Server::counting().await;
             say(&client(&record(&path)), get(server.url("/a"))).await;
             let head = find_head(&path);
-            // Files of another kind are left alone.
+            // Other files are not changed.
             fs::write(path.join("notes.json"), "{").unwrap();
             fs::write(head.with_file_name("merge~orig.json"), "<<<<<<<").unwrap();
             drop(Cassette::replay(&path).unwrap());
@@ -197,7 +197,7 @@ async fn a_head_that_cannot_be_read_fails_the_opening() {
             ];
             for open in open {
                 if is_clone {
-                    // It is gone already if the folder was only read since.
+                    // The index is already missing if the folder was only read since.
                     drop(fs::remove_dir_all(path.join(".larder")));
                 }
                 let error = open(&path).unwrap_err();
@@ -226,9 +226,9 @@ async fn an_empty_path_is_refused() {
     }
 }
 
-/// A server that sends another `Content-Length` than the body has confuses what follows.
+/// A server confuses later responses if its `Content-Length` does not match the body.
 #[tokio::test]
-async fn an_edited_body_is_served_whole_and_so_is_the_next_response() {
+async fn edited_body_and_the_next_response_are_served_whole() {
     for edited in ["short", "longer than before", ""] {
         let (_directory, path) = place();
         let server = Server::counting().await;
@@ -271,7 +271,7 @@ async fn several_tests_share_a_folder() {
         let one = async |test: usize| {
             let client = client(&open(&path).unwrap());
             for number in 0..10 {
-                // Some requests are all tests', the others are one test's.
+                // Some requests are shared by all tests, and the others belong to one test.
                 let name = if number < 5 { number } else { number + 10 * test };
                 let expected = format!("/{name}");
                 assert_eq!(say(&client, get(server.url(&expected))).await, expected);
@@ -321,11 +321,11 @@ async fn several_processes_replay_and_record_into_one_folder() {
 }
 
 #[tokio::test]
-async fn a_response_that_cannot_be_recorded_fails_the_next_request() {
+async fn unrecordable_response_fails_the_next_request() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let recording = client(&record(&path));
-    // Its place is taken by a file.
+    // A file takes the place of its folder.
     let host = server.address.to_string().replace(':', "_");
     fs::write(path.join(host), "in the way").unwrap();
     assert_eq!(say(&recording, get(server.url("/a"))).await, "answer 1");
@@ -334,9 +334,9 @@ async fn a_response_that_cannot_be_recorded_fails_the_next_request() {
     assert_eq!(server.calls(), 1);
 }
 
-/// Clients send headers in an order of their own, and a server may number its answers.
+/// Clients send headers in varying orders, and a server may number its answers.
 #[tokio::test]
-async fn the_order_of_headers_and_earlier_recordings_do_not_change_the_files() {
+async fn header_order_and_earlier_recordings_do_not_change_the_files() {
     let (_directory, path) = place();
     let server = Server::new(|_, request| {
         let mut reply = crate::support::text(request.uri().path());

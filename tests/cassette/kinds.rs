@@ -1,4 +1,4 @@
-//! Every kind of exchange comes back as it was.
+//! Every kind of exchange is replayed unchanged.
 
 use std::{
     convert::Infallible,
@@ -134,7 +134,7 @@ async fn every_kind_of_exchange_is_replayed_as_it_was_with_the_server_gone() {
     for (request, expected) in requests.iter().zip(&mut expected).rev() {
         for _ in 0..2 {
             let mut received = send(&replaying, request.clone()).await.unwrap();
-            // How a body was framed belongs to its connection.
+            // The framing of a body belongs to its connection.
             expected.headers.remove("transfer-encoding");
             assert_eq!(
                 received.headers.remove(DATE).is_some(),
@@ -147,7 +147,7 @@ async fn every_kind_of_exchange_is_replayed_as_it_was_with_the_server_gone() {
 }
 
 #[tokio::test]
-async fn bodies_that_say_the_same_are_the_same_request() {
+async fn equivalent_bodies_are_the_same_request() {
     let (_directory, path) = place();
     let server = Server::new(answer).await;
     let multipart = |boundary: &str, user: &str| {
@@ -183,7 +183,7 @@ async fn bodies_that_say_the_same_are_the_same_request() {
 }
 
 #[tokio::test]
-async fn a_post_leaves_the_recorded_get_of_its_url() {
+async fn post_keeps_the_recorded_get_of_its_url() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let recording = client(&record(&path));
@@ -197,7 +197,7 @@ async fn a_post_leaves_the_recorded_get_of_its_url() {
 
 /// Many services have one URL for all operations, and name the operation in a header.
 #[tokio::test]
-async fn operations_that_a_header_names_are_recorded_apart() {
+async fn operations_named_by_a_header_are_recorded_separately() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let requests: Vec<_> = [
@@ -266,9 +266,9 @@ async fn a_body_that_is_dropped_before_its_end_is_not_recorded() {
     assert!(send(&replaying, get(&url)).await.unwrap_err().is::<Unrecorded>());
 }
 
-/// Nothing is sent that could not be recorded, and found again.
+/// A request is not sent if it cannot be recorded and found again.
 #[tokio::test]
-async fn a_request_that_has_no_key_is_refused() {
+async fn request_without_a_key_is_refused() {
     type Unsync = http_body_util::combinators::UnsyncBoxBody<Bytes, io::Error>;
     let (_directory, path) = place();
     let origin = tower::service_fn(|_: Request<RequestBody<Unsync>>| async {
@@ -301,7 +301,7 @@ async fn a_request_that_has_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_cache_outside_of_a_cassette_is_tested_against_recorded_exchanges() {
+async fn cache_around_a_cassette_uses_recorded_exchanges() {
     use larder::{CacheLayer, CacheStatus, store::Files};
     let (_directory, path) = place();
     let server = Server::counting().await;

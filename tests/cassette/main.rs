@@ -1,4 +1,5 @@
-//! Cassettes: exchanges with a real server at a socket are recorded, and replayed when that server is gone.
+//! Cassettes: exchanges with a real server on a socket are recorded, and replayed when that server
+//! is gone.
 
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used)]

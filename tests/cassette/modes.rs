@@ -1,4 +1,4 @@
-//! Which mode sends what, and `LARDER_CASSETTE`.
+//! The requests that each mode sends, and `LARDER_CASSETTE`.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ async fn recording_or_replaying_sends_only_what_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn recording_sends_every_request_and_replaces_what_was_recorded() {
+async fn recording_sends_every_request_and_replaces_old_recordings() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     for expected in ["answer 1", "answer 2"] {
@@ -62,7 +62,7 @@ async fn replaying_never_sends_and_never_writes() {
 }
 
 #[test]
-fn a_folder_that_is_missing_cannot_be_replayed() {
+fn missing_folder_cannot_be_replayed() {
     let (_directory, path) = place();
     let error = Cassette::replay(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -73,7 +73,7 @@ fn a_folder_that_is_missing_cannot_be_replayed() {
 }
 
 #[tokio::test]
-async fn the_client_s_own_error_is_returned_and_not_recorded() {
+async fn error_of_the_client_is_returned_and_not_recorded() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let url = server.url("/");
@@ -126,7 +126,7 @@ async fn the_environment_chooses_the_mode() {
     assert_eq!(files(&path), before);
     let (text, is_ok) = run(Some("Replay"));
     let names = ["LARDER_CASSETTE", "\"Replay\"", "\"record\"", "\"replay\"", "\"off\""];
-    // `Debug` shows the text of an error with its quotes escaped.
+    // `Debug` shows the text of an error with escaped quotes.
     let text = text.replace('\\', "");
     assert!(!is_ok && names.iter().all(|name| text.contains(name)), "{text}");
     assert_explained(&text, "LARDER_CASSETTE is");

@@ -1,4 +1,4 @@
-//! Equal requests that are answered in the order of their recording.
+//! Equal requests, answered in the order of their recording.
 
 use std::{
     path::Path,
@@ -31,7 +31,7 @@ async fn the_nth_request_gets_the_nth_response() {
     server.end().await;
 
     let cassette = Cassette::replay(&path).unwrap().in_order(true);
-    // Clones, and the services of one cassette, count together.
+    // Clones share their counts, and so do the services of one cassette.
     let clients = [client(&cassette), client(&cassette.clone())];
     assert_eq!(say(&clients[0], get(&job)).await, "answer 1");
     assert_eq!(say(&clients[1], get(&other)).await, "answer 3");
@@ -44,10 +44,10 @@ async fn the_nth_request_gets_the_nth_response() {
     assert!(error.to_string().contains("it is recorded once"), "{error}");
     assert_explained(&error.to_string(), "it is recorded");
 
-    // A new cassette begins anew.
+    // A new cassette starts again.
     let again = client(&Cassette::replay(&path).unwrap().in_order(true));
     assert_eq!(say(&again, get(&job)).await, "answer 1");
-    // Without the setting, each request gets the first one of them.
+    // Without the setting, each request receives the first response.
     let unordered = client(&Cassette::replay(&path).unwrap());
     for _ in 0..5 {
         assert_eq!(say(&unordered, get(&job)).await, "answer 1");
@@ -55,7 +55,7 @@ async fn the_nth_request_gets_the_nth_response() {
 }
 
 #[tokio::test]
-async fn a_shorter_recording_leaves_nothing_of_a_longer_one() {
+async fn shorter_recording_leaves_nothing_of_a_longer_one() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     for (requests, files) in [(3, 6), (2, 4), (3, 6)] {
@@ -68,7 +68,7 @@ async fn a_shorter_recording_leaves_nothing_of_a_longer_one() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_recorded_ones_are_recorded_where_that_is_allowed() {
+async fn requests_beyond_the_recorded_ones_are_recorded_if_allowed() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     for requests in [1, 3] {
@@ -93,7 +93,7 @@ async fn equal_requests_at_the_same_time_get_a_response_each() {
         answers.sort();
         answers
     };
-    // Old recordings of later requests are removed, and none of the new ones.
+    // Old recordings of later requests are removed, and new ones stay.
     let first = all(record(&path).in_order(true)).await;
     let second = all(record(&path).in_order(true)).await;
     assert_eq!((first.len(), server.calls()), (8, 16));
@@ -126,7 +126,7 @@ async fn equal_requests_with_different_responses_are_not_recorded_as_one() {
             assert_eq!(say(&recording, get(url)).await, "");
         }
         assert_eq!(say(&recording, post(&orders, "text/plain", "tea")).await, "tea");
-        // Whoever sends it again receives it again, as the server has it.
+        // A repeated request receives the same response again, as from the server.
         assert_eq!(say(&recording, get(&same)).await, "");
         assert_eq!(server.calls(), 5);
         for url in [orders, gone] {
@@ -165,7 +165,7 @@ async fn equal_requests_that_make_different_resources_are_not_recorded_as_one() 
     }
 }
 
-/// Sends the same request once for each answer. `None` is a failure of the client.
+/// Sends the same request once for each answer. `None` stands for a failure of the client.
 async fn record_answers(path: &Path, answers: &[Option<&'static str>]) {
     let cassette = record(path).in_order(true);
     for answer in answers.iter().copied() {
@@ -181,7 +181,7 @@ async fn record_answers(path: &Path, answers: &[Option<&'static str>]) {
     }
 }
 
-/// Replays the same request: the bodies, or the errors.
+/// Replays the same request. Returns the bodies, or the errors.
 async fn replay_answers<const N: usize>(path: &Path) -> [Result<String, String>; N] {
     let replaying = client(&Cassette::replay(path).unwrap().in_order(true));
     let mut answers = [const { Ok(String::new()) }; N];
@@ -194,7 +194,7 @@ async fn replay_answers<const N: usize>(path: &Path) -> [Result<String, String>;
 }
 
 #[tokio::test]
-async fn a_recording_leaves_nothing_of_an_earlier_one_with_a_failed_request() {
+async fn recording_leaves_nothing_of_an_earlier_one_with_a_failure() {
     let (_directory, path) = place();
     record_answers(&path, &[Some("old 1"), None, Some("old 3")]).await;
     let [first, second, third] = replay_answers(&path).await;

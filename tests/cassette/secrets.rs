@@ -1,4 +1,4 @@
-//! No secret is in a folder, and a replay with other secrets finds the same responses.
+//! A folder contains no secret, and a replay with other secrets finds the same responses.
 
 use std::convert::Infallible;
 
@@ -62,7 +62,7 @@ fn requests(server: &Server, secret: &str) -> Vec<Request<Full<Bytes>>> {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
+async fn folder_has_no_secret_and_other_secrets_find_the_same_responses() {
     let (_directory, path) = place();
     const SECRET: &str = "hunter2hunter2";
     let server = Server::new(|_, request| {
@@ -82,7 +82,7 @@ async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
     let sent = requests(&server, SECRET);
     for request in sent.clone() {
         let received = send(&recording, request).await.unwrap();
-        // The caller receives all that the server has sent.
+        // The caller receives everything that the server sent.
         assert_eq!(received.headers["set-cookie"], format!("id={SECRET}"));
         assert!(received.headers["location"].to_str().unwrap().contains(SECRET));
     }
@@ -90,7 +90,7 @@ async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
     assert_eq!(server.calls(), sent.len());
 
     let files = files(&path);
-    // Two for each exchange.
+    // Each exchange has two files.
     assert!(files.len() >= 2 * sent.len());
     let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
     for (file, (bytes, _)) in &files {
@@ -129,7 +129,7 @@ async fn errors_and_debug_show_no_secret() {
 }
 
 #[tokio::test]
-async fn secrets_that_a_setting_names_are_in_the_key_and_in_no_file() {
+async fn secrets_named_by_a_setting_are_in_the_key_and_in_no_file() {
     for name in ["authorization", "x-api-key", "x-session", "x-amz-security-token"] {
         let (_directory, path) = place();
         let server = Server::counting().await;
@@ -194,9 +194,9 @@ async fn fields_and_trailers_with_the_names_of_secrets_are_not_recorded() {
     };
     let settings = |cassette: Cassette| cassette.add_ignored_headers(["x-mine"]).unwrap();
     let received = send(&client(&settings(record(&path))), request()).await.unwrap();
-    // The caller receives all that the server has sent.
+    // The caller receives everything that the server sent.
     let mut trailers = fields();
-    // No server sends this one as a trailer.
+    // No server sends this field as a trailer.
     trailers.remove("set-cookie");
     assert_eq!(received.trailers, Some(trailers));
     assert!(SECRETS.iter().all(|name| received.headers[*name] == "hunter2"));
@@ -212,9 +212,9 @@ async fn fields_and_trailers_with_the_names_of_secrets_are_not_recorded() {
     }
 }
 
-/// The values that the attacker of this crate has found in its files.
+/// Values that an audit of this crate found in its files.
 #[tokio::test]
-async fn secrets_in_urls_are_in_no_file_wherever_they_are() {
+async fn secrets_anywhere_in_urls_are_in_no_file() {
     const SECRET: &str = "hunter2";
     const FIELDS: [(&str, &str); 9] = [
         ("location", "https://u:hunter2@h/x?access_token=hunter2&a=1#access_token=hunter2"),
@@ -263,7 +263,7 @@ async fn secrets_in_urls_are_in_no_file_wherever_they_are() {
         let text = format!("{} {}", file.display(), String::from_utf8_lossy(&bytes));
         assert!(!text.contains(SECRET), "{text}");
     }
-    // The same request is replayed, and another secret is another request.
+    // The same request is replayed. Another secret makes another request.
     let replaying = client(&Cassette::replay(&path).unwrap());
     for request in requests {
         let replayed = send(&replaying, request.clone()).await.unwrap();

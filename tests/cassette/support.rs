@@ -1,4 +1,4 @@
-//! A server that can go away, a client, and a look at a folder.
+//! A server that can be ended, a client, and helpers to inspect a folder.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ use tower::Layer;
 pub(crate) type Reply = Response<BoxBody<Bytes, Infallible>>;
 pub(crate) type HttpClient = Player<Client<HttpConnector, RequestBody<Full<Bytes>>>>;
 
-/// A server at a socket of this machine.
+/// A server on a socket of this machine.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     calls: Arc<AtomicUsize>,
@@ -83,7 +83,7 @@ impl Server {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Ends the server. Nothing listens at its address then.
+    /// Ends the server. Nothing listens on its address afterwards.
     pub(crate) async fn end(self) {
         self.accepting.abort();
         assert!(self.accepting.await.unwrap_err().is_cancelled());
@@ -116,7 +116,7 @@ pub(crate) fn record(path: &Path) -> Cassette {
     Cassette::record(path).unwrap().clock(ManualClock::new(Timestamp::from_millis(1_000_000)))
 }
 
-/// A client with connections of its own.
+/// A client with its own connections.
 pub(crate) fn client(cassette: &Cassette) -> HttpClient {
     cassette.layer(Client::builder(TokioExecutor::new()).build_http())
 }
@@ -134,7 +134,7 @@ pub(crate) fn post(
     request.body(Full::new(body.into())).unwrap()
 }
 
-/// All that a caller receives.
+/// Everything that a caller receives.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) status: StatusCode,
@@ -160,7 +160,7 @@ pub(crate) async fn say(client: &HttpClient, request: Request<Full<Bytes>>) -> S
     String::from_utf8(received.body.to_vec()).unwrap()
 }
 
-/// The files of a folder: their bytes, and when they were changed.
+/// The files of a folder, with their bytes and times of change.
 pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -175,14 +175,14 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     found
 }
 
-/// The names and bytes of the files that belong into version control.
+/// The names and bytes of the files that belong in version control.
 pub(crate) fn recorded(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let name = |path: PathBuf| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
     let files = files(folder).into_iter().map(|(path, (bytes, _))| (name(path), bytes));
     files.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
-/// Asserts that an error has `part` in its text, and that the guide says what to do about it.
+/// Checks that an error contains `part`, and that the guide explains it.
 pub(crate) fn assert_explained(error: &str, part: &str) {
     let page = include_str!("../../src/guide/troubleshooting.rs");
     let (_, section) = page.split_once("//! # Errors of cassettes\n").unwrap();

@@ -1,4 +1,4 @@
-//! What the error for an unknown request says.
+//! The error for an unknown request.
 
 use http::Method;
 use larder::testing::{Cassette, Unrecorded};
@@ -18,7 +18,7 @@ fn shown(text: &str, server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn the_error_shows_the_request_the_nearest_one_and_how_they_differ() {
+async fn error_shows_the_request_the_nearest_one_and_their_differences() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let recording = client(&record(&path));
@@ -63,7 +63,7 @@ to record the request, use Cassette::record, or set LARDER_CASSETTE=record if th
         path.display()
     );
     assert_eq!(shown(&error.to_string(), &server), expected);
-    // `unwrap` shows this one.
+    // `unwrap` shows this text.
     assert_eq!(format!("{error:?}"), error.to_string());
     assert_explained(&error.to_string(), "has no response to this request");
 }
@@ -92,7 +92,7 @@ async fn the_error_names_another_method_host_or_path() {
 }
 
 #[tokio::test]
-async fn an_empty_folder_says_so() {
+async fn empty_folder_is_reported() {
     let (_directory, path) = place();
     std::fs::create_dir(&path).unwrap();
     let replaying = client(&Cassette::replay(&path).unwrap());
@@ -112,14 +112,14 @@ async fn long_bodies_are_cut_and_control_characters_left_out() {
     assert!(text.contains("    [31mred\n") && text.contains("(11 more lines)"), "{text}");
 }
 
-/// A recording is a file that somebody else may have made.
+/// A recording is a file that another person may have made.
 #[tokio::test]
 async fn the_error_shows_no_control_characters() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let with = |path: &str| {
         let mut request = get(server.url(path));
-        // U+009B begins a sequence as ESC [ does.
+        // U+009B begins a sequence, like ESC [.
         let value = http::HeaderValue::from_bytes(b"\xc2\x9b31m\xe2\x80\xaeb").unwrap();
         request.headers_mut().insert("accept", value);
         request
@@ -135,7 +135,7 @@ async fn the_error_shows_no_control_characters() {
 }
 
 #[tokio::test]
-async fn the_error_shows_a_host_that_is_not_the_one_of_the_url() {
+async fn error_shows_a_host_that_differs_from_the_url() {
     let (_directory, path) = place();
     let server = Server::counting().await;
     let with = |host: &'static str| {

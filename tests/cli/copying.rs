@@ -5,10 +5,10 @@ use serde_json::json;
 use crate::support::{Cache, HOSTILE, HOUR, JSON, run};
 
 #[test]
-fn a_copy_goes_on_where_it_was() {
+fn copy_resumes_where_it_stopped() {
     for (from, kind) in Cache::filled().zip(["sqlite", "redb"]) {
         let to = Cache::new(kind);
-        // What an interrupted copy would have left.
+        // The remains of an interrupted copy.
         to.fill(HOUR * 3, &["/old/1"]);
         let ran = run(["copy", &from.arg(), &to.arg()]);
         assert_eq!(ran.code, 0, "{}", ran.err);
@@ -25,7 +25,7 @@ fn a_copy_goes_on_where_it_was() {
         let all = json_of(&["copy", &from.arg(), &to.arg(), "--json", "--overwrite"]);
         assert_eq!((&all["copied"], &all["bytes"]), (&json!(5), &json!(bytes)), "{all}");
 
-        // The entries are the same, with their keys, times and tags.
+        // The entries are the same, including their keys, times and tags.
         let sorted = |cache: &Cache| {
             let mut lines = cache.json(&["ls"], &["--fresh"]);
             lines.sort_by_key(|line| line["key"].to_string());
@@ -42,7 +42,7 @@ fn json_of(args: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn newer_entries_of_the_other_store_stay_unless_they_are_to_be_overwritten() {
+fn newer_entries_of_the_target_stay_unless_overwritten() {
     let (from, to) = (Cache::new("redb"), Cache::new("sqlite"));
     from.fill(HOUR / 2, &["/news/1"]);
     to.fill(HOUR / 4, &["/news/1"]);
@@ -51,7 +51,7 @@ fn newer_entries_of_the_other_store_stay_unless_they_are_to_be_overwritten() {
     assert_eq!(to.json(&["ls"], &[])[0]["stored_at"], before[0]["stored_at"]);
     run(["copy", &from.arg(), &to.arg(), "--overwrite"]);
     assert_eq!(to.json(&["ls"], &[])[0]["stored_at"], from.json(&["ls"], &[])[0]["stored_at"]);
-    // And the other way: what is older is replaced.
+    // In the other direction, older entries are replaced.
     to.fill(HOUR / 4, &["/news/2"]);
     from.fill(HOUR / 2, &["/news/2"]);
     assert_eq!(json_of(&["copy", &to.arg(), &from.arg(), "--json"])["copied"], 1);
@@ -61,7 +61,7 @@ fn newer_entries_of_the_other_store_stay_unless_they_are_to_be_overwritten() {
 fn a_store_is_not_copied_into_itself() {
     let cache = Cache::filled().next().unwrap();
     let other_spelling = format!("redb:{}/./cache.file", cache.folder.path().display());
-    assert_eq!(run(["ls", &other_spelling]).code, 0, "it is the same file");
+    assert_eq!(run(["ls", &other_spelling]).code, 0, "both spellings name the same file");
     for to in [cache.arg(), other_spelling] {
         let ran = run(["copy", &cache.arg(), &to, "--overwrite"]);
         assert_eq!(ran.code, 1);
@@ -69,10 +69,10 @@ fn a_store_is_not_copied_into_itself() {
     }
 }
 
-/// It would read what it writes.
+/// The copy would read its own output.
 #[cfg(feature = "files")]
 #[test]
-fn a_folder_is_not_copied_into_a_folder_of_its_own() {
+fn folder_is_not_copied_into_its_own_subfolder() {
     let cache = Cache::new("files");
     cache.fill(HOUR / 2, &["/news/1"]);
     let inner = format!("{}/backup/today", cache.arg());

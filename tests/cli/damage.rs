@@ -30,7 +30,11 @@ fn damaged_entries_are_named_and_repaired() {
     assert!(ran.out.contains("  (unknown URL)\n"), "{}", ran.out);
     assert!(ran.out.ends_with("read 3 entries (7 B), 2 damaged\n"), "{}", ran.out);
     let ran = cache.run("ls", &[]);
-    assert_eq!((ran.code, ran.out.lines().count()), (0, 3), "a damaged body has a head to list");
+    assert_eq!(
+        (ran.code, ran.out.lines().count()),
+        (0, 3),
+        "an entry with a damaged body is still listed"
+    );
     assert!(ran.err.contains("passed over 1 entry that cannot be read"), "{}", ran.err);
 
     let lines = cache.json(&["check"], &["--repair"]);
@@ -42,9 +46,9 @@ fn damaged_entries_are_named_and_repaired() {
     assert_eq!(cache.urls(), ["/news/1"]);
 }
 
-/// As with `larder check --repair STORE | head -1`.
+/// The same as `larder check --repair STORE | head -1`.
 #[test]
-fn a_repair_goes_on_when_its_reader_is_gone() {
+fn repair_goes_on_after_its_reader_has_gone() {
     for json in [&["--json"][..], &[]] {
         let cache = damaged();
         let (reader, writer) = std::io::pipe().unwrap();
@@ -68,7 +72,7 @@ fn damaged_entries_are_not_copied_or_exported() {
     assert_eq!(ran.code, 3);
     assert_eq!(ran.out.matches("startedDateTime").count(), 1);
     assert!(ran.err.contains("left out 1 entry that cannot be read"), "{}", ran.err);
-    assert_eq!(cache.json(&["check"], &[])[2]["damaged"], 2, "reading has removed nothing");
+    assert_eq!(cache.json(&["check"], &[])[2]["damaged"], 2, "reading must not remove anything");
 }
 
 /// The head of the entry for `/hello` in a folder.
@@ -85,7 +89,7 @@ fn hello(cache: &Cache) -> std::path::PathBuf {
 
 #[cfg(feature = "files")]
 #[test]
-fn an_entry_of_a_newer_version_hides_no_other_and_is_named() {
+fn entry_of_a_newer_version_is_named_and_hides_no_other() {
     let cache = Cache::new("files");
     cache.fill(HOUR * 3, &["/news/1"]);
     cache.fill(HOUR / 2, &["/news/2", "/news/3", "/hello"]);
@@ -110,22 +114,22 @@ fn an_entry_of_a_newer_version_hides_no_other_and_is_named() {
     let ran = run(["copy", &cache.arg(), &other.arg()]);
     assert_eq!((ran.code, &*ran.out), (3, "copied 1 entry (7 B)\nleft out: damaged: 1\n"));
     assert_eq!(cache.run("export", &["-"]).code, 3);
-    // Nothing is done to it: a newer version may still need it.
+    // The entry stays unchanged, because a newer version may still need it.
     for args in [&[][..], &["--repair"], &[]] {
         let ran = cache.run("check", args);
         assert_eq!(ran.code, 3, "{ran:?}");
         assert!(ran.out.starts_with("damaged  ") && ran.out.contains("has format 2"), "{ran:?}");
     }
     assert_eq!(std::fs::read_to_string(&head).unwrap(), text);
-    // An import is about the other entries, too.
+    // An import concerns the other entries too.
     let har = other.run("export", &["-"]).out;
     assert_eq!(crate::support::run_with(har.as_bytes(), &["import", &cache.arg(), "-"]).code, 0);
 }
 
-/// Nobody can tell which entry it was, so it is in no index.
+/// The entry's key is unknown, so it is not in the index.
 #[cfg(feature = "files")]
 #[test]
-fn a_head_that_is_no_json_is_found_and_stays() {
+fn head_that_is_not_json_is_found_and_stays() {
     let cache = Cache::new("files");
     cache.fill(HOUR / 2, &["/news/1", "/hello"]);
     let head = hello(&cache);
@@ -144,9 +148,9 @@ fn a_head_that_is_no_json_is_found_and_stays() {
     assert_eq!(cache.run("rm", &["--all", "--yes"]).code, 0);
 }
 
-/// A bit of a key has changed in the index of SQLite: the entry is listed, and no lookup finds it.
+/// A bit of a key has changed in SQLite's index. The entry is listed, but no lookup finds it.
 #[test]
-fn an_entry_that_no_lookup_finds_is_damaged() {
+fn entry_that_no_lookup_finds_is_damaged() {
     let cache = Cache::new("sqlite");
     cache.fill(HOUR / 2, &["/news/1", "/news/2", "/hello"]);
     let key: larder::Key = cache.key("/hello").parse().unwrap();
@@ -173,9 +177,9 @@ fn an_entry_that_no_lookup_finds_is_damaged() {
     assert!(checked.contains("  http://example.com/hello\n"), "{checked}");
 }
 
-/// A file that this process has open.
+/// This process has the file open.
 #[test]
-fn a_file_that_a_program_has_open_is_refused_with_advice() {
+fn file_open_in_another_program_is_refused_with_advice() {
     let cache = Cache::new("redb");
     cache.fill(HOUR / 2, &["/news/1"]);
     let open = cache.store();
@@ -195,7 +199,7 @@ fn a_file_that_a_program_has_open_is_refused_with_advice() {
 }
 
 #[test]
-fn a_file_that_was_not_closed_is_made_whole_by_sweep() {
+fn sweep_repairs_a_file_that_was_not_closed() {
     let cache = Cache::new("redb");
     cache.fill(HOUR / 2, &["/news/1"]);
     let mut child = writer(&cache);

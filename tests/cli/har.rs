@@ -66,7 +66,7 @@ fn names(cache: &Cache) -> Vec<String> {
 }
 
 #[test]
-fn a_file_of_a_similar_name_stays() {
+fn file_with_a_similar_name_stays() {
     let cache = Cache::filled().next().unwrap();
     let mine = cache.folder.path().join("out.har.part");
     std::fs::write(&mine, "mine").unwrap();
@@ -77,7 +77,7 @@ fn a_file_of_a_similar_name_stays() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_stays_one_and_its_file_is_replaced() {
+fn link_stays_and_its_file_is_replaced() {
     let cache = Cache::filled().next().unwrap();
     let [file, link] = ["file.har", "link.har"].map(|name| cache.folder.path().join(name));
     std::fs::write(&file, "old").unwrap();
@@ -87,10 +87,10 @@ fn a_link_stays_one_and_its_file_is_replaced() {
     assert!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).is_ok());
 }
 
-/// A link that leads nowhere is somebody's, too.
+/// A link to nothing belongs to someone too.
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_is_not_replaced_unless_forced() {
+fn link_to_nothing_is_not_replaced_unless_forced() {
     let cache = Cache::filled().next().unwrap();
     for to in ["nowhere.har", "link.har"] {
         let link = cache.folder.path().join("link.har");
@@ -114,7 +114,7 @@ fn a_failed_write_names_its_file() {
     assert!(ran.err.contains("cannot write /dev/full: "), "{}", ran.err);
 }
 
-/// So is a device, which must not become a file.
+/// A device must not be replaced by a file either.
 #[cfg(unix)]
 #[test]
 fn a_named_pipe_is_written_to_and_not_replaced() {
@@ -132,7 +132,7 @@ fn a_named_pipe_is_written_to_and_not_replaced() {
 }
 
 #[test]
-fn a_store_is_no_output() {
+fn store_is_refused_as_output() {
     let cache = Cache::filled().next().unwrap();
     for output in ["sqlite:b", "redb:b", "redis://localhost"] {
         let ran = cache.run("export", &[output]);
@@ -141,7 +141,7 @@ fn a_store_is_no_output() {
     }
 }
 
-/// JSON has no form for them, and a substitute would be imported as if it had been sent.
+/// JSON cannot represent such values. A substitute would be imported as if it had been sent.
 #[test]
 fn header_values_that_are_not_utf8_are_left_out() {
     let cache = Cache::filled().next().unwrap();
@@ -172,7 +172,7 @@ fn an_export_that_is_imported_has_the_same_entries() {
             let raw = |cache: &Cache| {
                 cache.run("show", &[&format!("http://example.com{path}"), "--raw"]).bytes
             };
-            // A value that is not UTF-8 has no form in JSON, so its header is left out.
+            // JSON cannot represent a value that is not UTF-8, so its header is left out.
             let lines = |bytes: Vec<u8>| -> Vec<Vec<u8>> {
                 bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()
             };
@@ -208,7 +208,7 @@ fn import(cache: &Cache, entries: &[Value], args: &[&str]) -> Value {
 }
 
 #[test]
-fn what_a_browser_has_saved_is_stored_decoded_and_as_of_its_time() {
+fn exchange_saved_by_a_browser_is_stored_decoded_with_its_time() {
     let cache = Cache::new("redb");
     let headers = json!([
         {"name": "Content-Type", "value": "text/plain; charset=iso-8859-1"},
@@ -226,7 +226,7 @@ fn what_a_browser_has_saved_is_stored_decoded_and_as_of_its_time() {
     assert_eq!(shown["headers"].as_array().unwrap().len(), 3, "{shown}");
     assert_eq!(shown["body"], "text");
 
-    // The program finds it, with the settings that were passed.
+    // The program finds the entry with the settings that were passed.
     let layer = CacheLayer::private(cache.store()).add_key_headers(["accept-language"]).unwrap();
     let asked = |language: &str| {
         let request = http::Request::get("https://a/x").header("accept-language", language);
@@ -237,7 +237,7 @@ fn what_a_browser_has_saved_is_stored_decoded_and_as_of_its_time() {
 }
 
 #[test]
-fn what_may_not_be_stored_is_skipped_with_a_reason() {
+fn unstorable_exchanges_are_skipped_with_a_reason() {
     let cache = Cache::new("sqlite");
     let none = json!({});
     let header = |name: &str, value: &str| json!({"headers": [{"name": name, "value": value}]});
@@ -276,7 +276,7 @@ fn what_may_not_be_stored_is_skipped_with_a_reason() {
 }
 
 #[test]
-fn variants_of_an_export_are_not_given_to_other_requests() {
+fn variants_of_an_export_do_not_answer_other_requests() {
     let cache = Cache::new("redb");
     let request = json!({"headers": [{"name": "accept", "value": "text/plain"}]});
     let vary = json!({"headers": [{"name": "vary", "value": "accept"}]});
@@ -291,7 +291,7 @@ fn variants_of_an_export_are_not_given_to_other_requests() {
 }
 
 #[test]
-fn what_is_stored_already_and_newer_stays_unless_it_is_to_be_overwritten() {
+fn newer_stored_entry_stays_unless_overwritten() {
     let none = json!({});
     let old = exchange("https://a/", &none, &none);
     let mut new = exchange("https://a/", &none, &json!({"content": {"text": "newer"}}));
@@ -304,21 +304,25 @@ fn what_is_stored_already_and_newer_stays_unless_it_is_to_be_overwritten() {
         let summary = import(&cache, std::slice::from_ref(&old), &[]);
         assert_eq!(summary["skipped"], json!({ALREADY_THERE: 1}));
         let summary = import(&cache, std::slice::from_ref(&new), &[]);
-        assert_eq!(summary["skipped"], json!({ALREADY_THERE: 1}), "the same response");
+        assert_eq!(summary["skipped"], json!({ALREADY_THERE: 1}), "the same response is skipped");
         assert_eq!(body(), "newer");
         assert_eq!(import(&cache, std::slice::from_ref(&old), &["--overwrite"])["imported"], 1);
         assert_eq!(body(), "text");
-        assert_eq!(import(&cache, &[new.clone()], &[])["imported"], 1, "older is replaced");
+        assert_eq!(
+            import(&cache, &[new.clone()], &[])["imported"],
+            1,
+            "an older response is replaced"
+        );
         assert_eq!(body(), "newer");
     }
 }
 
-/// Why an import leaves out what the store has.
+/// The reason for which an import skips a stored entry.
 const ALREADY_THERE: &str =
     "the same or a newer response is there already (--overwrite replaces it)";
 
 #[test]
-fn what_has_expired_by_the_settings_is_counted() {
+fn entries_expired_by_the_settings_are_counted() {
     let (cache, none) = (Cache::new("redb"), json!({}));
     let entries = [exchange("https://a/", &none, &none)];
     let summary = import(&cache, &entries, &["--expire-after", "1s"]);
@@ -344,7 +348,7 @@ fn a_folder_takes_everything_that_has_not_expired_and_no_option_of_a_har_file() 
     }
 }
 
-/// A folder is read by people and by other programs.
+/// People and other programs read a folder.
 #[cfg(all(feature = "compression", feature = "files"))]
 #[test]
 fn a_folder_has_decompressed_bodies() {
@@ -360,9 +364,9 @@ fn a_folder_has_decompressed_bodies() {
     assert_eq!(block_on(hit.body.bytes()).unwrap(), [0xee; 1 << 20][..]);
 }
 
-/// Each of them would end the archive.
+/// Each of these would end the archive.
 #[test]
-fn an_entry_that_json_libraries_refuse_ends_no_import() {
+fn entry_refused_by_json_libraries_does_not_end_the_import() {
     let cache = Cache::new("redb");
     let whole = exchange("https://a/", &json!({}), &json!({})).to_string();
     let surrogate = whole.replace("\"text\":\"text\"", r#""text":"\ud800""#);
@@ -376,7 +380,7 @@ fn an_entry_that_json_libraries_refuse_ends_no_import() {
     assert_eq!((ran.code, &*ran.err), (0, ""));
     let expected = "imported 1 entry (4 B)\nskipped 3: not an entry of a HAR file\n";
     assert_eq!(ran.out, expected);
-    // What larder does not read may be nested as it likes.
+    // Parts that larder does not read may be nested to any depth.
     let deep =
         whole.replacen('{', &format!("{{\"_more\":{},", "[".repeat(300) + &"]".repeat(300)), 1);
     let har = format!("{{\"log\":{{\"entries\":[{deep}]}}}}");
@@ -385,7 +389,7 @@ fn an_entry_that_json_libraries_refuse_ends_no_import() {
 }
 
 #[test]
-fn reasons_have_no_values_of_the_file_and_are_few() {
+fn reasons_are_few_and_contain_no_values_of_the_file() {
     let cache = Cache::new("redb");
     let mut entries = vec![
         json!({"request": {"method": "GET", "url": ["s3cret"]}, "response": {"status": 200}}),
@@ -423,7 +427,7 @@ fn headers_that_do_not_fit_skip_the_entry() {
 }
 
 #[test]
-fn a_file_that_breaks_off_keeps_what_came_before() {
+fn truncated_file_imports_the_entries_before_its_end() {
     let cache = Cache::new("redb");
     let har = json!({"log": {"entries": [exchange("https://a/", &json!({}), &json!({}))]}});
     let har = har.to_string();

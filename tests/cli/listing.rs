@@ -55,7 +55,7 @@ fn filters_select_entries() {
 }
 
 #[test]
-fn a_url_is_found_whatever_the_order_of_its_parameters_is() {
+fn url_is_found_with_its_parameters_in_any_order() {
     for cache in Cache::filled() {
         for url in [
             "http://example.com/users?page=2&sort=name",

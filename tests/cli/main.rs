@@ -1,4 +1,4 @@
-//! The command `larder`, run as users run it, over stores on disk that a layer has filled.
+//! The command `larder` as users run it, over stores on disk that a layer has filled.
 
 #![allow(clippy::unwrap_used)]
 

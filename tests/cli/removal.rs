@@ -45,22 +45,22 @@ fn several_entries_need_a_yes_if_there_is_no_terminal() {
 }
 
 #[test]
-fn a_url_means_all_its_variants() {
+fn url_selects_all_of_its_variants() {
     let cache = Cache::new("sqlite");
     cache.fill(HOUR / 2, &["/varied de", "/varied fr", "/news/1"]);
     let url = "http://example.com/varied";
     let ran = cache.run("show", &[url]);
     assert_eq!((ran.code, &*ran.out), (1, ""));
     assert!(ran.err.contains("2 entries match; name one by its key"), "{}", ran.err);
-    assert_eq!(ran.err.lines().count(), 4, "the table is there to choose from: {}", ran.err);
+    assert_eq!(ran.err.lines().count(), 4, "the table shows the choices: {}", ran.err);
     assert_eq!(cache.run("rm", &[url]).code, 1);
     assert_eq!(cache.run("rm", &[url, "--yes"]).out, "removed 2 entries\n");
     assert_eq!(cache.urls(), ["/news/1"]);
 }
 
-/// The first variant leads to the others, so they are lost with it.
+/// The first variant leads to the others, so removing it loses them.
 #[test]
-fn a_variant_is_not_removed_without_its_others_unless_it_is_confirmed() {
+fn removing_the_first_variant_must_be_confirmed() {
     let cache = Cache::new("sqlite");
     cache.fill(HOUR / 2, &["/varied de", "/varied fr", "/news/1"]);
     let key = cache.key("/varied");
@@ -71,15 +71,15 @@ fn a_variant_is_not_removed_without_its_others_unless_it_is_confirmed() {
     assert_eq!(cache.urls().len(), 3);
     assert_eq!(cache.run("rm", &[&key, "--yes"]).out, "removed 1 entry\n");
     assert_eq!(cache.urls().len(), 2);
-    // What is left has no others.
+    // The remaining variant has no others.
     assert_eq!(cache.run("rm", &[&cache.key("/varied")]).code, 0);
 }
 
-/// Damaged entries cannot be listed, and are removed too.
+/// Damaged entries cannot be listed, but are removed too.
 #[test]
-fn all_means_damaged_entries_too_and_is_always_confirmed() {
+fn all_includes_damaged_entries_and_must_be_confirmed() {
     let cache = Cache::new("sqlite");
-    assert_eq!(cache.run("sweep", &[]).code, 1, "there is no file yet");
+    assert_eq!(cache.run("sweep", &[]).code, 1, "the file does not exist yet");
     cache.fill(HOUR / 2, &["/news/1", "/news/2", "/hello"]);
     let file = rusqlite::Connection::open(cache.path()).unwrap();
     let damage = |url: &str| {
@@ -101,7 +101,7 @@ fn all_means_damaged_entries_too_and_is_always_confirmed() {
 }
 
 #[test]
-fn all_is_confirmed_for_one_entry_too() {
+fn all_must_be_confirmed_for_a_single_entry_too() {
     let cache = Cache::new("redb");
     cache.fill(HOUR / 2, &["/news/1"]);
     assert_eq!(cache.run("rm", &["--all"]).code, 1);
@@ -109,7 +109,7 @@ fn all_is_confirmed_for_one_entry_too() {
 }
 
 #[test]
-fn nothing_chosen_and_contradictions_are_wrong_arguments() {
+fn missing_or_contradictory_selections_are_wrong_arguments() {
     let cache = Cache::filled().next().unwrap();
     for args in [
         &[][..],
@@ -126,7 +126,7 @@ fn nothing_chosen_and_contradictions_are_wrong_arguments() {
 }
 
 #[test]
-fn sweep_removes_what_is_of_no_more_use() {
+fn sweep_removes_unusable_entries() {
     for cache in Cache::filled() {
         for args in [&["--dry-run"][..], &["--dry-run", "--all"]] {
             assert_eq!(cache.run("sweep", args).out, "would remove 2 entries\n");

@@ -17,7 +17,7 @@ fn a_response_is_printed_with_its_head() {
         assert!(lines[3].starts_with("expires  in 58m (20"), "{}", lines[3]);
         assert!(lines.contains(&"tags     users?page=2&sort=name"));
         assert!(lines.contains(&"content-type: application/json"));
-        // Neither the secret nor a control character, which is \u{9b} here.
+        // Neither the secret nor a control character (here \u{9b}) is printed.
         assert!(lines.contains(&"set-cookie: (masked, 20 bytes; --raw prints it)"));
         assert!(lines.contains(&"x-note: caf\\xe9 \\u{9b}31m"));
         let json = "\n{\n  \"users\": [\n    {\n      \"id\": 1,\n      \"name\": \"Böb\"\n    }\n  \
@@ -39,7 +39,7 @@ fn control_characters_of_text_are_escaped_and_binary_bodies_are_hex() {
 }
 
 #[test]
-fn the_bytes_come_out_as_they_are_stored_if_they_are_asked_for() {
+fn stored_bytes_are_printed_unchanged_on_request() {
     for cache in Cache::filled() {
         let ran = cache.run("show", &["http://example.com/hello", "--body"]);
         assert_eq!(ran.bytes, HOSTILE.as_bytes());
@@ -59,7 +59,7 @@ fn a_response_is_an_object_with_its_headers_in_order() {
         assert_eq!(shown["headers"][1], json!(["set-cookie", null]));
         assert_eq!(shown["masked"], true);
         assert_eq!(shown["tags"], json!(["users?page=2&sort=name"]));
-        // What a terminal may act on is escaped in JSON, and has its value for a program.
+        // Characters that control a terminal are escaped in JSON. A program reads their value.
         let ran = cache.run("show", &["http://example.com/hello", "--json"]);
         assert!(ran.out.contains("\\u009b31m") && !ran.out.contains('\u{9b}'), "{}", ran.out);
         let shown = cache.json(&["show"], &["http://example.com/logo.png"]).remove(0);

@@ -32,13 +32,13 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// A store without entries, which is not there yet.
+    /// An empty store, whose file does not exist yet.
     pub(crate) fn new(kind: &'static str) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), kind }
     }
 
-    /// Both kinds of files with the responses of [`origin`]: two that were stored three hours ago
-    /// and expired after one, and the others, which were stored a minute ago.
+    /// Both kinds of files, with the responses of [`origin`]. Two were stored three hours ago and
+    /// expired after an hour. The others were stored a minute ago.
     pub(crate) fn filled() -> impl Iterator<Item = Self> {
         ["redb", "sqlite"].into_iter().map(|kind| {
             let cache = Self::new(kind);
@@ -68,7 +68,7 @@ impl Cache {
         format!("{}:{}", self.kind, self.path().display())
     }
 
-    /// Asks for these paths of `http://example.com` this long ago.
+    /// Requests these paths of `http://example.com` this long ago.
     pub(crate) fn fill(&self, ago: Duration, paths: &[&str]) {
         self.fill_into(self.store(), ago, paths);
     }
@@ -80,7 +80,7 @@ impl Cache {
         let layer = CacheLayer::private(store).expire_after(HOUR).clock(clock);
         block_on(async {
             for path in paths {
-                // Behind a blank, the language that the request asks for.
+                // The language of the request follows a blank.
                 let (path, language) = path.split_once(' ').unwrap_or((path, ""));
                 let request = Request::get(format!("http://example.com{path}"))
                     .header("accept-language", language)
@@ -124,7 +124,7 @@ impl Cache {
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// How many entries the layer's own filter finds, as a second opinion.
+    /// The number of entries by the layer's own filter, for comparison.
     pub(crate) fn count(&self, filter: &Filter) -> u64 {
         let entries = CacheLayer::private(self.store()).entries();
         block_on(entries.remove_where(filter, |_| {})).unwrap()
@@ -154,7 +154,7 @@ pub(crate) async fn origin<B>(request: Request<B>) -> Result<Response<Full<Bytes
     Ok(response.body(Full::from(body)).unwrap())
 }
 
-/// What a run of the command has printed, and its exit code.
+/// The output of a run, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -199,13 +199,13 @@ fn ran(output: std::process::Output) -> Ran {
     }
 }
 
-/// Runs the command in a terminal of so many columns, which `script` makes, and answers its question
-/// with `input`.
+/// Runs the command in a terminal with this number of columns, which `script` provides. Answers its
+/// question with `input`.
 pub(crate) fn in_terminal(columns: u16, input: &str, args: &[&str]) -> Ran {
     in_terminal_while(columns, input, args, || {})
 }
 
-/// The same, and calls `meanwhile` before it answers.
+/// The same, but calls `meanwhile` before the answer.
 pub(crate) fn in_terminal_while(
     columns: u16,
     input: &str,
@@ -248,7 +248,7 @@ pub(crate) fn in_terminal_while(
     Ran { code, out, err: String::new(), bytes }
 }
 
-/// A command that has the file open for writing, and waits for its input.
+/// A command that has the file open for writing and waits for its input.
 pub(crate) fn writer(cache: &Cache) -> Child {
     loop {
         let mut child = larder(["import", &cache.arg(), "-"])
@@ -267,7 +267,8 @@ pub(crate) fn writer(cache: &Cache) -> Child {
         while !has_opened() {
             assert!(child.try_wait().unwrap().is_none(), "the command ended");
         }
-        // Another command is let in only before the file is locked. Then the first one shares it.
+        // Another command can open the file only before it is locked. Then the first command shares
+        // it.
         if cache.run("ls", &[]).code != 0 && child.try_wait().unwrap().is_none() {
             return child;
         }

@@ -1,4 +1,4 @@
-//! What is printed in a terminal, to a closed pipe, and after Ctrl-C.
+//! Output to a terminal and to a closed pipe, and Ctrl-C.
 
 use std::{
     io::Read,
@@ -31,7 +31,7 @@ fn lines_fit_into_the_terminal() {
         assert!(ran.out.contains("…") && ran.out.contains("aa/the-end\n"), "{}", ran.out);
     }
     let ran = cache.run("ls", &[]);
-    assert!(ran.out.contains(&"a".repeat(200)), "whole, since it is no terminal");
+    assert!(ran.out.contains(&"a".repeat(200)), "not cut, because this is not a terminal");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_question_is_answered_on_the_terminal() {
 }
 
 #[test]
-fn what_is_stored_while_the_question_waits_is_not_removed() {
+fn entry_stored_during_the_question_is_not_removed() {
     let cache = Cache::new("sqlite");
     cache.fill(HOUR / 2, &["/news/1", "/news/2"]);
     let args = ["rm", &cache.arg(), "--url", "example.com/news/**"];
@@ -111,7 +111,7 @@ fn a_closed_pipe_ends_the_command_quietly() {
     }
 }
 
-/// A signal ends a command that writes as its end does: the file is closed, and what is done stays.
+/// A signal ends a writing command in an orderly way: it closes the file, and finished work stays.
 #[test]
 fn an_interrupted_import_leaves_the_file_whole() {
     let cache = Cache::new("redb");

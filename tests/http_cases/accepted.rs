@@ -1,6 +1,7 @@
-//! Which cases larder does not pass, each with its reason.
+//! The cases that larder does not pass, each with its reason.
 
-/// Required and optimal cases that are not passed. The test fails where one of them is, or where another is not.
+/// The required and optimal cases that larder does not pass. The test fails if one of them passes,
+/// or if another case does not.
 pub(crate) const ACCEPTED: &[(&str, &str)] = &[
     (
         "conditional-lm-fresh-no-lm",

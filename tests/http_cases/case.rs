@@ -1,6 +1,6 @@
-//! What a case is: exchanges of one client with one URL, each with what the origin answers and what is expected.
+//! A case: exchanges of one client with one URL. Each has the origin's answer and the expectations.
 //!
-//! All of it is data, built by chains that read like the original's objects.
+//! Cases are data, built by chains that resemble the original's objects.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 
 pub(crate) type Text = Cow<'static, str>;
 
-/// Cases about one thing; a file of the original.
+/// Cases about one subject. The original has one file for them.
 #[derive(Debug)]
 pub(crate) struct Suite {
     pub(crate) id: &'static str,
@@ -17,11 +17,11 @@ pub(crate) struct Suite {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The standard demands it.
+    /// The standard requires it.
     Required,
     /// The standard allows it, and a good cache does it.
     Optimal,
-    /// Caches differ, and may.
+    /// Caches may differ.
     Check,
 }
 
@@ -30,10 +30,10 @@ pub(crate) struct Case {
     pub(crate) id: Text,
     pub(crate) name: Text,
     pub(crate) kind: Kind,
-    /// The cases without which this one says nothing.
+    /// The cases that must pass, because this one means nothing otherwise.
     pub(crate) depends_on: Vec<Text>,
     pub(crate) exchanges: Vec<Exchange>,
-    /// Whether a service alone cannot show it: interim responses are the connection's.
+    /// Whether a service alone cannot show it. Interim responses belong to the connection.
     pub(crate) needs_a_connection: bool,
 }
 

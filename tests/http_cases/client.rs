@@ -1,4 +1,5 @@
-//! The client: sends the requests of a case one after the other, as `fetch` does, and reads what comes.
+//! The client. It sends the requests of a case one after the other, as `fetch` does, and reads the
+//! responses.
 
 use std::{fmt, time::Duration};
 
@@ -17,10 +18,10 @@ use crate::{
     wire,
 };
 
-/// How long a request may take by the real clock before it is taken to hang: no case takes any time.
+/// The time, by the real clock, after which a request counts as hanging. No case takes any time.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// What the client received.
+/// The response as the client received it.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -33,20 +34,20 @@ impl Reply {
         wire::joined(&self.headers, name)
     }
 
-    /// The origin's time when it made the response.
+    /// The origin's time when it created the response.
     pub(crate) fn origin_time(&self) -> Option<Timestamp> {
         let millis = self.get("server-now")?.parse().ok()?;
         Some(Timestamp::from_millis(millis))
     }
 
-    /// The number that the origin gave to the request that it answered.
+    /// The origin's number of the request that it answered.
     pub(crate) fn count(&self) -> Option<usize> {
         self.get("server-request-count")?.parse().ok()
     }
 }
 
-/// Plays `case` against `service`, with `origin` behind it, and judges what was seen. `settled` waits until the service
-/// has nothing more to do in the background.
+/// Plays `case` against `service`, with `origin` behind it, and judges the result. `settled` waits
+/// for the end of the service's work in the background.
 pub(crate) async fn play<S, B>(
     case: &Case,
     token: &str,
@@ -62,7 +63,7 @@ where
     origin.script(token, &case.exchanges);
     let mut replies: Vec<Reply> = Vec::new();
     for (at, exchange) in case.exchanges.iter().enumerate() {
-        // Nothing takes no time at all.
+        // Every step takes some time.
         clock.advance(Duration::from_millis(1));
         let request = request(case, at + 1, exchange, token, replies.last());
         let answered = tokio::time::timeout(HANGS, send(service.clone(), request));
@@ -92,7 +93,7 @@ fn request(
     let query = exchange.query.map(|query| format!("?{query}")).unwrap_or_default();
     let uri = format!("http://origin.example/test/{token}{file}{query}");
 
-    // What keeps `fetch` from adding a `no-cache` of its own; no cache knows either.
+    // These values keep `fetch` from adding a `no-cache` of its own. No cache knows them.
     let mut lines = Lines(vec![
         ("pragma", "foo".to_owned()),
         ("cache-control", "nothing-to-see-here".to_owned()),
@@ -121,7 +122,7 @@ fn request(
     request.body(Full::from(exchange.sends_text.unwrap_or_default())).expect("a request")
 }
 
-/// The header of a request, in which `fetch` makes one line of all that have the same name.
+/// The header of a request. Like `fetch`, it joins all lines with the same name.
 struct Lines(Vec<(&'static str, String)>);
 
 impl Lines {
@@ -144,7 +145,8 @@ impl Lines {
     }
 }
 
-/// The reply to `request`: of the service, or of a gateway around it where the service fails.
+/// The reply to `request` from the service. If the service fails, it is that of a gateway around
+/// it.
 async fn send<S, B>(service: S, request: Request<Full<Bytes>>) -> Result<Reply, Fault>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Disconnected>,
@@ -162,7 +164,7 @@ where
     let body = body.collect().await;
     let body = body.map_err(|error| Fault::Failed(format!("a body broke off: {error}")))?;
     let body = body.to_bytes();
-    // A connection carries no body there.
+    // On a connection, this response has no body.
     let has_body = !is_head && !matches!(head.status.as_u16(), 204 | 205 | 304);
     let text = String::from_utf8_lossy(if has_body { &body } else { b"" }).into_owned();
     Ok(Reply { status: head.status.as_u16(), headers: head.headers, text })

@@ -1,25 +1,25 @@
-//! One request of a case, the answer that the origin has for it, and what is expected of both.
+//! A request of a case, the origin's answer to it, and the expectations of both.
 //!
-//! What is left out has the original's default: a `GET`, answered by 200 with the case's token as its text, which the
-//! client is to receive.
+//! Anything left out has the original's default: a `GET`, which is answered by a 200 with the
+//! case's token as its text. The client must receive this answer.
 
 use crate::{
     case::Text,
     field::{Field, cc, date, expires, field, last_modified},
 };
 
-/// Where a response is to come from.
+/// Where a response must come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Cache,
     Origin,
-    /// From the cache, once the origin has been asked by `If-None-Match`.
+    /// From the cache, after a request to the origin with `If-None-Match`.
     EtagValidated,
-    /// From the cache, once the origin has been asked by `If-Modified-Since`.
+    /// From the cache, after a request to the origin with `If-Modified-Since`.
     LastModifiedValidated,
 }
 
-/// A thing that is expected, to say which of them are but the stage of a case.
+/// An expectation, by which expectations are marked as part of the setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Source,
@@ -28,20 +28,20 @@ pub(crate) enum Stage {
     Fields,
 }
 
-/// What is expected of the header of a response.
+/// An expectation of the header of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Is(Field),
     Present(&'static str),
-    /// It is a number, and larger.
+    /// The value is a number, and larger than this.
     MoreThan(&'static str, u64),
 }
 
-/// What is not to be in the header of a response: the field, or the field with this value.
+/// An absence in the header of a response: of the field, or of the field with this value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Absent(pub(crate) &'static str, pub(crate) Option<Text>);
 
-/// The number and the fields of an interim response.
+/// The status and the fields of an interim response.
 pub(crate) type Interim = (u16, &'static [(&'static str, &'static str)]);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,21 +60,21 @@ pub(crate) struct Exchange {
     pub(crate) answers_text: Option<Text>,
     pub(crate) interim: Vec<Interim>,
     pub(crate) disconnects: bool,
-    /// How many seconds it takes to answer.
+    /// The number of seconds before it answers.
     pub(crate) delay: u64,
 
-    // What is expected.
+    // The expectations.
     pub(crate) source: Option<Source>,
-    /// `Some(None)`: any status will do.
+    /// `Some(None)` accepts any status.
     pub(crate) expected_status: Option<Option<u16>>,
-    /// `Some(None)`: any text will do.
+    /// `Some(None)` accepts any text.
     pub(crate) expected_text: Option<Option<&'static str>>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) absent: Vec<Absent>,
     pub(crate) expected_interim: Option<Vec<Interim>>,
     pub(crate) origin_receives: Vec<Field>,
     pub(crate) origin_receives_method: Option<&'static str>,
-    /// Whether all that is expected is but the stage; where not, [these](Self::stages) may be.
+    /// Whether all expectations belong to the setup. Otherwise, only [these](Self::stages) do.
     pub(crate) is_setup: bool,
     pub(crate) stages: Vec<Stage>,
 }
@@ -87,22 +87,22 @@ pub(crate) fn method(method: &'static str) -> Exchange {
     Exchange { method: Some(method), ..Exchange::default() }
 }
 
-/// An answer that is fresh for long, as the stage.
+/// A setup whose answer is fresh for long.
 pub(crate) fn fresh() -> Exchange {
     get().answers([cc("max-age=100000"), date(0)]).setup().pauses()
 }
 
-/// An answer that is stale from the start, as the stage.
+/// A setup whose answer is stale from the start.
 pub(crate) fn stale() -> Exchange {
     get().answers([expires(-5000), last_modified(-100_000), date(0)]).setup().pauses()
 }
 
-/// An answer that is stale once the client has paused, as the stage.
+/// A setup whose answer is stale after the client's pause.
 pub(crate) fn becomes_stale() -> Exchange {
     get().answers([cc("max-age=2"), date(0), field("Template-A", "1")]).setup().pauses()
 }
 
-/// What the client does.
+/// The client's actions.
 impl Exchange {
     pub(crate) fn sends<const N: usize>(mut self, fields: [Field; N]) -> Self {
         self.sends.extend(fields);
@@ -113,7 +113,7 @@ impl Exchange {
         Self { sends_text: Some(text), ..self }
     }
 
-    /// The URL is the one of this file beneath the case's.
+    /// The URL is that of this file below the case's URL.
     pub(crate) fn file(self, file: &'static str) -> Self {
         Self { file: Some(file), ..self }
     }
@@ -122,13 +122,13 @@ impl Exchange {
         Self { query: Some(query), ..self }
     }
 
-    /// Three seconds go by before the next.
+    /// Three seconds pass before the next request.
     pub(crate) fn pauses(self) -> Self {
         Self { pauses: true, ..self }
     }
 }
 
-/// What the origin does.
+/// The origin's actions.
 impl Exchange {
     pub(crate) fn status(self, status: u16) -> Self {
         Self { status: Some(status), ..self }
@@ -151,13 +151,13 @@ impl Exchange {
         Self { disconnects: true, ..self }
     }
 
-    /// It takes so many seconds to answer.
+    /// It answers after this number of seconds.
     pub(crate) fn delay(self, seconds: u64) -> Self {
         Self { delay: seconds, ..self }
     }
 }
 
-/// What is expected.
+/// The expectations.
 impl Exchange {
     pub(crate) fn cached(self) -> Self {
         Self { source: Some(Source::Cache), ..self }
@@ -211,7 +211,7 @@ impl Exchange {
         self
     }
 
-    /// The client does not get this value of the field; it may get another.
+    /// The client does not receive this value of the field. It may receive another one.
     pub(crate) fn lacks_value(mut self, name: &'static str, value: impl Into<Text>) -> Self {
         self.absent.push(Absent(name, Some(value.into())));
         self
@@ -230,12 +230,12 @@ impl Exchange {
         Self { origin_receives_method: Some(method), ..self }
     }
 
-    /// All that is expected is but the stage: where it fails, the case was not played.
+    /// All expectations belong to the setup. If one fails, the case was not played.
     pub(crate) fn setup(self) -> Self {
         Self { is_setup: true, ..self }
     }
 
-    /// The same of these alone.
+    /// Only these expectations belong to the setup.
     pub(crate) fn setup_of<const N: usize>(self, stages: [Stage; N]) -> Self {
         Self { stages: stages.into(), ..self }
     }

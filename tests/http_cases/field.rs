@@ -1,4 +1,4 @@
-//! Header lines of the table, with dates that count from the origin's time.
+//! Header lines of the table. Their dates count from the origin's time.
 
 use crate::case::Text;
 
@@ -13,11 +13,11 @@ pub(crate) struct Field {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Text(Text),
-    /// The date so many seconds after the origin's time.
+    /// The date this number of seconds after the origin's time.
     Date(i64),
-    /// The same, written as RFC 850 did.
+    /// The same in the form of RFC 850.
     Rfc850(i64),
-    /// The request's own path, or a name beneath it.
+    /// The request's own path, or a name below it.
     Beneath(&'static str),
 }
 
@@ -50,12 +50,12 @@ pub(crate) fn field(name: &'static str, value: impl Into<Value>) -> Field {
     Field { name, value: value.into(), is_checked: true }
 }
 
-/// A field that names the request's own path (`""`), or a name beneath it.
+/// A field with the request's own path (`""`), or a name below it.
 pub(crate) fn beneath(name: &'static str, path: &'static str) -> Field {
     field(name, Value::Beneath(path))
 }
 
-/// A date as RFC 850 wrote it.
+/// A date in the form of RFC 850.
 pub(crate) fn rfc850(name: &'static str, seconds: i64) -> Field {
     field(name, Value::Rfc850(seconds))
 }

@@ -1,4 +1,4 @@
-//! What is expected of an exchange, held against what was seen, in the original's order: the first fault counts.
+//! Compares an exchange with its expectations, in the original's order. The first fault counts.
 
 use std::collections::HashSet;
 
@@ -10,18 +10,18 @@ use crate::{
     wire,
 };
 
-/// Why a case is not passed.
+/// The reason why a case does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// What the case is about did not hold.
+    /// The expectation under test failed.
     Failed(String),
-    /// The stage of the case was not as it should be, so that it says nothing.
+    /// The setup of the case failed, so its result means nothing.
     Setup(String),
-    /// The origin was asked twice.
+    /// The origin received the request twice.
     Retry,
 }
 
-/// `Ok` where `holds`; else the fault, of the stage or of the case.
+/// `Ok` if `holds`, otherwise the fault of the setup or of the case.
 fn expect(holds: bool, is_setup: bool, seen: impl FnOnce() -> String) -> Result<(), Fault> {
     match (holds, is_setup) {
         (true, _) => Ok(()),
@@ -36,7 +36,7 @@ impl Exchange {
     }
 }
 
-/// The client's view of exchange `number`, from 1.
+/// Judges the client's side of exchange `number`, which counts from 1.
 pub(crate) fn response(
     exchange: &Exchange,
     number: usize,
@@ -113,7 +113,7 @@ fn fields(exchange: &Exchange, number: usize, reply: &Reply) -> Result<(), Fault
     Ok(())
 }
 
-/// The number that `text` begins with.
+/// The number at the start of `text`.
 fn digits(text: &str) -> Option<u64> {
     let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
@@ -135,7 +135,7 @@ fn text(exchange: &Exchange, number: usize, token: &str, reply: &Reply) -> Resul
     })
 }
 
-/// The origin's view of all exchanges.
+/// Judges the origin's side of all exchanges.
 pub(crate) fn origin(
     exchanges: &[Exchange],
     replies: &[Reply],
@@ -188,7 +188,7 @@ fn request(
         })?;
     }
     for (name, sent) in &received.checked {
-        // The gateways write it anew, and may.
+        // Gateways may rewrite it, and do.
         if name.eq_ignore_ascii_case("date") {
             continue;
         }

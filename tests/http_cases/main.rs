@@ -1,15 +1,18 @@
-//! The field's conformance cases, played against a service in virtual time.
+//! The conformance cases for HTTP caches, played against a service in virtual time.
 //!
-//! The cases are those of [cache-tests](https://github.com/http-tests/cache-tests), which judges the caches of the
-//! field over real connections, and takes a minute. Here the same cases are data ([`table`]), an [`origin`] and a
-//! [`client`] do in this process what the original's do over connections, and the clock goes forward when it is told
-//! to: all of them take a second. `tests/http_suite.sh` runs the original itself, through a gateway.
+//! The cases are those of [cache-tests](https://github.com/http-tests/cache-tests), which tests
+//! caches over real connections and takes a minute. Here the same cases are data ([`table`]). An
+//! [`origin`] and a [`client`] replace those of the original, in this process and without
+//! connections. The clock is advanced by hand, so all cases take a second. `tests/http_suite.sh`
+//! runs the original through a gateway.
 //!
-//! Where the verdicts differ from the original's: what its client means to check and cannot, since it looks in the
-//! wrong place (that a field with a value is absent), is checked here; and what only a connection shows is not seen
-//! here: interim responses, and an `ETag` that Node.js writes as UTF-8 (`conditional-etag-strong-respond-obs-text`).
+//! The verdicts differ from the original's in two ways. Its client means to check that a field with
+//! a value is absent, but looks in the wrong place. This is checked here. Some results are visible
+//! only on a connection, and so not here: interim responses, and an `ETag` that Node.js writes as
+//! UTF-8 (`conditional-etag-strong-respond-obs-text`).
 //!
-//! Passing them all is no aim of itself: [`accepted`] says which are not passed, and why.
+//! Passing all cases is not a goal in itself. [`accepted`] lists those that do not pass, with
+//! reasons.
 
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)]
@@ -45,10 +48,11 @@ use self::{
     score::Score,
 };
 
-/// July 2026, when the table was made. Not on a full second: an origin's `Date` is always a little early.
+/// July 2026, when the table was made. It is not a full second, because an origin's `Date` is
+/// always a little early.
 const START: Timestamp = Timestamp::from_millis(1_784_548_800_400);
 
-/// What playing each case of `suites` against `service` comes to.
+/// Plays each case of `suites` against `service`, and returns the outcomes.
 async fn play_all<'a, S, B>(
     suites: &'a [Suite],
     service: S,
@@ -63,7 +67,7 @@ where
     let mut outcomes = HashMap::new();
     let cases = score::cases(suites).filter(|case| !case.needs_a_connection);
     for (number, case) in cases.enumerate() {
-        // As long as the original's, which some cases count on.
+        // The same length as the original's, on which some cases rely.
         let token = format!("{number:08x}-0000-4000-8000-000000000000");
         let outcome = client::play(case, &token, &service, origin, clock, &settled).await;
         outcomes.insert(&*case.id, outcome);
@@ -71,7 +75,7 @@ where
     outcomes
 }
 
-/// What the layer that `rules` makes of a shared one over `store` comes to.
+/// Plays all cases against a shared layer over `store` that `rules` configures.
 async fn play_cached<B: Store>(
     suites: &[Suite],
     store: B,
@@ -84,8 +88,9 @@ async fn play_cached<B: Store>(
     play_all(suites, service, &origin, &clock, async || layer.idle().await).await
 }
 
-/// As a gateway has it: the headers decide, and a stale response may stand in where the origin cannot be reached. The
-/// original asks for that before it asks when it must not.
+/// Configures a layer like a gateway's: the headers decide, and a stale response may be served if
+/// the origin cannot be reached. The original tests this first, before it tests when it is
+/// forbidden.
 fn gateway<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
     layer
         .http_rules()
@@ -94,7 +99,7 @@ fn gateway<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
         .reuse_post_for_get(true)
 }
 
-/// The score by section; and where cases are not passed that are not accepted, or the other way round, a panic.
+/// The score by section. Panics if a case fails that is not accepted, or if an accepted one passes.
 #[track_caller]
 fn judge(suites: &[Suite], outcomes: &HashMap<&str, Result<(), Fault>>) {
     let score = Score::new(suites, outcomes);
@@ -123,8 +128,8 @@ async fn the_http_rules_pass_what_they_should_over_a_file() {
     judge(&suites, &play_cached(&suites, store, gateway).await);
 }
 
-/// Else the judge might take anything for a pass. What forbids to reuse a response, and depends on nothing, is passed
-/// without a cache.
+/// Checks that the judge does not accept everything. Without a cache, only cases pass that forbid
+/// reuse and depend on nothing.
 #[tokio::test]
 async fn without_a_cache_nothing_passes_but_what_forbids_one() {
     let suites = table::suites();
@@ -140,7 +145,7 @@ async fn without_a_cache_nothing_passes_but_what_forbids_one() {
     assert_eq!(outcomes["partial-use-headers"], Err(once));
 }
 
-/// The same that the original says when its client talks to its own server.
+/// The original reports the same when its client talks to its own server.
 const PASSED_WITHOUT_A_CACHE: [&str; 22] = [
     "freshness-max-age-0",
     "freshness-max-age-0-expires",
@@ -166,7 +171,7 @@ const PASSED_WITHOUT_A_CACHE: [&str; 22] = [
     "cdn-no-store-cc-fresh",
 ];
 
-/// And a cache that minds no header of the response is found out.
+/// A cache that ignores all response headers must fail.
 #[tokio::test]
 async fn by_time_alone_most_cases_fail_and_say_how() {
     let suites = table::suites();

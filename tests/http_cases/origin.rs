@@ -1,8 +1,8 @@
-//! The origin: answers each exchange of a case as its script says, and remembers what it was asked.
+//! The origin. It answers each exchange of a case by its script, and records the requests.
 //!
-//! It does what the original's server does, on Node.js and behind a connection, since that is part of the cases: a
-//! `Date` is added where the script has none, a body ends where `Content-Length` says, and a script's dates stay the
-//! same when it is played twice.
+//! Like the original's server, it behaves as if it ran on Node.js and behind a connection, because
+//! the cases include that. It adds a `Date` if the script has none. A body ends at its
+//! `Content-Length`. The dates of a script are the same when it is played again.
 
 use std::{
     collections::HashMap,
@@ -42,21 +42,21 @@ impl fmt::Display for Disconnected {
 
 impl std::error::Error for Disconnected {}
 
-/// What the origin received of a request, and what it answered.
+/// A request that the origin received, and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    /// Which of the case's exchanges it belongs to, from 1.
+    /// The number of its exchange in the case, from 1.
     pub(crate) number: usize,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
-    /// The fields that the client must receive as they are.
+    /// The fields that the client must receive unchanged.
     pub(crate) checked: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
 struct Script {
     exchanges: Vec<Exchange>,
-    /// The header lines of each exchange, once it has been played.
+    /// The header lines of each exchange that has been played.
     lines: Vec<Option<Vec<HeaderValue>>>,
     received: Vec<Received>,
 }
@@ -66,14 +66,14 @@ impl Origin {
         Self { clock, scripts: Arc::default() }
     }
 
-    /// Answers requests below `/test/{token}` by these exchanges.
+    /// Answers requests below `/test/{token}` with these exchanges.
     pub(crate) fn script(&self, token: &str, exchanges: &[Exchange]) {
         let (exchanges, lines) = (exchanges.to_vec(), vec![None; exchanges.len()]);
         let script = Script { exchanges, lines, received: Vec::new() };
         self.lock().insert(token.to_owned(), script);
     }
 
-    /// What was received for `token`, in order.
+    /// The requests for `token`, in order.
     pub(crate) fn received(&self, token: &str) -> Vec<Received> {
         self.lock().get(token).map(|script| script.received.clone()).unwrap_or_default()
     }
@@ -155,7 +155,8 @@ impl Script {
         Ok(response)
     }
 
-    /// The status of the exchange's script; where a condition is expected, 304 if it came and 999 if not.
+    /// The status of the exchange's script. If a condition is expected, it is 304 if the condition
+    /// came, and 999 otherwise.
     fn status(&self, number: usize, asked: &HeaderMap) -> StatusCode {
         let exchange = &self.exchanges[number - 1];
         let conditional =
@@ -169,14 +170,14 @@ impl Script {
         StatusCode::from_u16(status).expect("a status")
     }
 
-    /// Whether the request has the validator of the exchange before.
+    /// Whether the request has the validator of the previous exchange.
     fn holds(&self, number: usize, asked: &HeaderMap, condition: &str, validator: &str) -> bool {
         let Some(before) = number.checked_sub(2) else { return false };
         let (exchange, lines) = (&self.exchanges[before], self.lines[before].as_deref());
         let mut fields = exchange.answers.iter().enumerate();
         fields.rfind(|(_, field)| field.name.eq_ignore_ascii_case(validator)).is_some_and(
             |(at, field)| {
-                // One that the cache answered alone counts as well; it has no dates.
+                // An exchange that the cache answered alone counts too. It has no dates.
                 let unplayed = wire::line(&wire::text(&field.value, None, ""));
                 asked.get(condition) == Some(lines.map_or(&unplayed, |lines| &lines[at]))
             },

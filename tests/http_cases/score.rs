@@ -1,4 +1,5 @@
-//! What a cache makes of all cases: verdicts, sections, and how they differ from what is accepted.
+//! The results of a cache for all cases: verdicts, sections, and differences from the accepted
+//! failures.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,13 +11,13 @@ use crate::{
     judge::Fault,
 };
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
-    /// It was played, and is not passed.
+    /// It was played, and does not pass.
     Fault(Fault),
-    /// The case that it depends on is not passed.
+    /// A case on which it depends does not pass.
     Depends(String),
     /// It was not played.
     NeedsConnection,
@@ -42,8 +43,8 @@ pub(crate) struct Score<'a> {
 }
 
 impl<'a> Score<'a> {
-    /// The verdicts that follow from what playing each case came to, where what a case depends on comes first. Cases
-    /// without an outcome need a connection.
+    /// The verdicts from the outcomes of the cases. A case comes after those on which it depends.
+    /// Cases without an outcome need a connection.
     pub(crate) fn new(suites: &'a [Suite], outcomes: &HashMap<&'a str, Result<(), Fault>>) -> Self {
         let cases: HashMap<&str, &Case> = cases(suites).map(|case| (&*case.id, case)).collect();
         let mut verdicts = HashMap::new();
@@ -57,14 +58,15 @@ impl<'a> Score<'a> {
         self.verdicts.get(id).unwrap_or_else(|| panic!("there is no case {id}"))
     }
 
-    /// The ids of the cases of `kind` that are passed.
+    /// The ids of the passed cases of `kind`.
     pub(crate) fn passed(&self, kind: Kind) -> Vec<&'a str> {
         let passed = cases(self.suites)
             .filter(|case| case.kind == kind && *self.verdict(&case.id) == Verdict::Passed);
         passed.map(|case| &*case.id).collect()
     }
 
-    /// How the cases that are not passed differ from those that are `accepted` with a reason; none where it is well.
+    /// The differences between the cases that do not pass and those that are `accepted` with a
+    /// reason. `None` if there are none.
     pub(crate) fn differences(&self, accepted: &[(&str, &str)]) -> Vec<String> {
         let mut differences = Vec::new();
         let mut reasons = HashMap::new();
@@ -112,7 +114,7 @@ pub(crate) fn cases(suites: &[Suite]) -> impl Iterator<Item = &Case> {
     suites.iter().flat_map(|suite| &suite.cases)
 }
 
-/// The sections, each with how many of its cases are passed.
+/// The sections, each with the number of its passed cases.
 impl fmt::Display for Score<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = Tally::default();
@@ -130,7 +132,7 @@ impl fmt::Display for Score<'_> {
     }
 }
 
-/// Passed cases and all, of each kind. Those that need a connection do not count.
+/// The passed cases and all cases of each kind. Those that need a connection do not count.
 #[derive(Debug, Default)]
 struct Tally([(usize, usize); 3]);
 
@@ -153,7 +155,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A table that is whole: no id twice, every dependency there.
+/// A complete table: no id occurs twice, and every dependency exists.
 #[test]
 fn the_table_has_all_cases_of_the_original() {
     let suites = crate::table::suites();

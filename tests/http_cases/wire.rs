@@ -7,20 +7,21 @@ use larder::time::Timestamp;
 
 use crate::field::Value;
 
-/// The bytes of `text`, each of its characters one, without the white space around it: what a peer makes of it.
+/// The bytes of `text`, one for each character, without surrounding white space. This is what a
+/// peer reads.
 pub(crate) fn line(text: &str) -> HeaderValue {
     let bytes = text.trim().chars().map(|char| u8::try_from(char).expect("latin-1"));
     HeaderValue::from_bytes(&bytes.collect::<Vec<u8>>()).expect("a header value")
 }
 
-/// All lines of a field as one, as `fetch` and Node.js give them.
+/// All lines of a field joined into one, as by `fetch` and Node.js.
 pub(crate) fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
     let text = |line: &HeaderValue| line.as_bytes().iter().copied().map(char::from).collect();
     let lines: Vec<String> = headers.get_all(name).iter().map(text).collect();
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 
-/// `value` as text, where dates count from `now`, and paths from `path`.
+/// `value` as text. Dates count from `now`, and paths start at `path`.
 pub(crate) fn text(value: &Value, now: Option<Timestamp>, path: &str) -> String {
     match (value, now) {
         (Value::Text(text), _) => text.clone().into_owned(),

@@ -1,4 +1,4 @@
-//! One body, many readers.
+//! Bodies: one source, and many readers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -37,7 +37,7 @@ fn chunk(number: usize, len: usize) -> Bytes {
     Bytes::from_static(&DATA[number * LARGE..number * LARGE + len])
 }
 
-/// What feeds the body. It knows one waker, that of the last poll, as origins and stores do.
+/// Feeds the body. It remembers only the waker of the last poll, as origins and stores do.
 #[derive(Default)]
 struct Feed {
     sent: usize,
@@ -57,7 +57,7 @@ struct TestSource {
     _guard: Guard,
 }
 
-/// Tells when the work has been dropped.
+/// Records that the source was dropped.
 struct Guard(Arc<AtomicBool>);
 
 impl Drop for Guard {
@@ -67,7 +67,7 @@ impl Drop for Guard {
 }
 
 impl Drive for TestSource {
-    /// Its length.
+    /// The length of the stored body.
     type Copy = usize;
 
     fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<usize>> {
@@ -80,7 +80,7 @@ impl Drive for TestSource {
         if feed.has_ended && !self.has_ended {
             if feed.panics {
                 drop(feed);
-                // Without the hook, which would take it for the end of the test.
+                // Without the panic hook, which would end the test.
                 resume_unwind(Box::new(PANIC));
             }
             self.has_ended = true;
@@ -107,7 +107,7 @@ impl Drive for TestSource {
     }
 }
 
-/// A body of so many chunks, what feeds it, and what is counted.
+/// A body of `chunks` chunks, its feed, and counters.
 struct World {
     shared: Arc<Shared<TestSource, ()>>,
     feed: Arc<Mutex<Feed>>,
@@ -137,7 +137,7 @@ impl World {
         (Arc::new(Self { shared, feed, chunks, len, is_dropped, done }), reader)
     }
 
-    /// Sends the chunks, the end and the store's word, and wakes whoever asked last.
+    /// Sends the chunks, the end, and the store's confirmation. Wakes the reader that polled last.
     fn feed(self: &Arc<Self>) -> JoinHandle<()> {
         self.spawn(|world| {
             for step in 0..world.chunks + 2 {
@@ -162,7 +162,7 @@ impl World {
         thread::spawn(move || task(&world))
     }
 
-    /// Reads to the end, and sees every chunk in its place.
+    /// Reads to the end, and checks the order of the chunks.
     fn read(&self, mut reader: Reader<TestSource, ()>) {
         let mut read = 0;
         loop {
@@ -181,14 +181,16 @@ impl World {
                     read = len / self.len;
                     break;
                 }
-                Next::Trailers(_) | Next::Lost => panic!("nobody sent or lost anything"),
+                Next::Trailers(_) | Next::Lost => {
+                    panic!("the source sends no trailers and loses nothing")
+                }
             }
         }
-        assert_eq!(read, self.chunks, "every chunk, then the end");
+        assert_eq!(read, self.chunks, "the reader must read every chunk");
         self.done.fetch_add(1, SeqCst);
     }
 
-    /// The same, where the work panics under one of the readers.
+    /// Reads to the end. The source may panic in this reader.
     fn read_or_panic(&self, reader: Reader<TestSource, ()>) {
         let reading = AssertUnwindSafe(|| self.read_to_failure(reader));
         if let Err(panic) = catch_unwind(reading) {
@@ -202,12 +204,12 @@ impl World {
             match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
                 Next::Chunk(chunk) => assert_eq!(chunk[0] as usize, number),
                 Next::Failed => assert_eq!(number, self.chunks),
-                _ => panic!("that is no failure"),
+                _ => panic!("the body must fail"),
             }
         }
     }
 
-    /// Polls so often, and gives what it read away.
+    /// Polls `times` times, and drops what it reads.
     fn poll(reader: &mut Reader<TestSource, ()>, times: usize) {
         for _ in 0..times {
             let _read = block_on(once(|cx| reader.poll_next(cx)));
@@ -226,7 +228,7 @@ fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// All readers end, and the work is gone with them.
+/// All readers end, and the source is dropped.
 fn together(chunks: usize, len: usize, readers: usize, fails: bool) {
     let (world, first) = World::new(chunks, len, fails);
     let mut all: Vec<_> = (1..readers).map(|_| world.reader()).collect();
@@ -236,7 +238,7 @@ fn together(chunks: usize, len: usize, readers: usize, fails: bool) {
     threads.push(world.feed());
     join(threads);
     assert_eq!(world.done.load(SeqCst), readers);
-    assert!(world.is_dropped.load(SeqCst), "the work goes when it is done");
+    assert!(world.is_dropped.load(SeqCst), "the source must be dropped at the end");
 }
 
 #[test]
@@ -245,9 +247,9 @@ fn every_reader_sees_every_chunk_in_order_and_then_the_end() {
     explore(|| together(2, 10, 3, true));
 }
 
-/// The panic is that of the reader that met it; to the others, the body has failed.
+/// One reader panics. For the others, the body fails.
 #[test]
-fn work_that_panics_strands_nobody() {
+fn panicking_source_does_not_block_readers() {
     explore(|| {
         let (world, first) = World::new(1, 10, false);
         world.feed.lock().unwrap().panics = true;
@@ -262,9 +264,9 @@ fn work_that_panics_strands_nobody() {
     });
 }
 
-/// Those that fall behind the replay buffer get the copy.
+/// Readers that fall behind the replay buffer read the stored copy.
 #[test]
-fn readers_at_paces_of_their_own_miss_nothing() {
+fn readers_at_different_speeds_read_everything() {
     explore(|| together(6, LARGE, 3, false));
 }
 
@@ -273,9 +275,10 @@ fn two_readers_end_in_each_order() {
     explore_in_turn(|| together(1, 10, 2, false));
 }
 
-/// At any moment, one goes and one is never polled again: the third gets everything nevertheless.
+/// One reader is dropped at any moment, and another is never polled again. The third still reads
+/// everything.
 #[test]
-fn readers_that_go_or_fall_asleep_strand_nobody() {
+fn dropped_or_sleeping_readers_do_not_block_others() {
     explore(|| {
         let (world, first) = World::new(3, 10, false);
         let [mut gone, mut asleep] = [world.reader(), world.reader()];
@@ -298,9 +301,9 @@ fn readers_that_go_or_fall_asleep_strand_nobody() {
     });
 }
 
-/// Whoever joins while it is on its way reads it all, waits until it is published, or finds that it is.
+/// A new reader reads the whole body, waits until it is published, or finds that it is.
 #[test]
-fn newcomers_read_along_or_wait_or_find_it_published() {
+fn new_reader_reads_or_waits_or_finds_the_body_published() {
     explore(|| {
         let (world, first) = World::new(4, LARGE, false);
         let newcomer = || {
@@ -320,9 +323,9 @@ fn newcomers_read_along_or_wait_or_find_it_published() {
     });
 }
 
-/// Who removes it waits until it is published, and does the work where nobody else does.
+/// A removal waits until the body is published, and drives the source if no reader does.
 #[test]
-fn who_waits_for_the_publication_needs_no_reader() {
+fn publication_can_be_awaited_without_a_reader() {
     explore(|| {
         let (world, mut first) = World::new(2, 10, false);
         let waiting = world.spawn(|world| {
@@ -341,9 +344,9 @@ fn who_waits_for_the_publication_needs_no_reader() {
     });
 }
 
-/// Nothing is left to wake, and nothing is read for nobody.
+/// No reader is left to wake, and nothing is read without readers.
 #[test]
-fn the_last_reader_to_go_takes_the_work_along() {
+fn last_reader_drops_the_source() {
     explore(|| {
         let (world, first) = World::new(2, 10, false);
         let readers = [first, world.reader(), world.reader()];

@@ -1,4 +1,4 @@
-//! Who leads, who follows, and what is left.
+//! Calls: which request leads, which requests follow, and what remains afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -24,20 +24,20 @@ use crate::{
     table::{Marked, Shareable, Table},
 };
 
-/// The key of most of them, alone in its group.
+/// The key of most calls. It is the only key of its group.
 const KEY: u8 = 7;
 
-/// A response on its way into the store.
+/// A response in flight into the store.
 #[derive(Clone)]
 struct Settled {
     stage: Arc<Mutex<Stage>>,
-    /// Where it is to lie.
+    /// The key under which it will be stored.
     key: Option<u8>,
-    /// whether it can be shared.
+    /// Whether it can be shared.
     shared: bool,
-    /// How often somebody asked where it is to lie.
+    /// The number of times that its key was asked for.
     looks: Arc<AtomicUsize>,
-    /// What the origin had when it was asked.
+    /// The origin's content at the time of the call.
     content: usize,
 }
 
@@ -45,7 +45,7 @@ struct Settled {
 enum Stage {
     Underway,
     Doomed,
-    /// It is being stored, and there is no way back.
+    /// It is being stored, and this cannot be stopped.
     Committing,
     Stored,
 }
@@ -64,7 +64,7 @@ impl Shareable for Settled {
     }
 }
 
-/// What is removed by the key of the requests, or by the key under which the response lies.
+/// A removal finds a call by the key of its requests, or by the key of its response.
 impl Marked<Settled> for () {
     fn marks<'a>(
         &'a self,
@@ -80,13 +80,14 @@ impl Settled {
         Self { key: Some(key), shared: true, ..Self::independent() }
     }
 
-    /// One that is for its caller alone.
+    /// A response for its caller only.
     fn independent() -> Self {
         let stage = Arc::new(Mutex::new(Stage::Underway));
         Self { stage, key: None, shared: false, looks: Arc::default(), content: 0 }
     }
 
-    /// Sees to it that it is not stored from now on; where it is just being stored, waits for that.
+    /// Makes sure that it is not stored from now on. If it is being stored, waits for the end of
+    /// that.
     fn keep_out(&self) {
         loop {
             let mut stage = self.stage.lock().unwrap();
@@ -103,7 +104,7 @@ impl Settled {
         }
     }
 
-    /// Whether it may be stored, which is to follow.
+    /// Whether it may be stored. The caller stores it next.
     fn commit(&self) -> bool {
         let mut stage = self.stage.lock().unwrap();
         let may = *stage == Stage::Underway;
@@ -114,10 +115,10 @@ impl Settled {
     }
 }
 
-/// A table, a store, and what is counted.
+/// A table, a store, and counters.
 struct World {
     table: Arc<Table<(), Settled>>,
-    /// When the calls began that brought what is stored.
+    /// The beginnings of the calls that brought the stored responses.
     stored: Mutex<BTreeMap<u8, u64>>,
     calls: AtomicUsize,
     leading: AtomicUsize,
@@ -126,14 +127,14 @@ struct World {
 
 type OwnLeader = Leader<(), Settled>;
 
-/// What becomes of a call.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Stored,
     Failed,
     Cancelled,
-    /// A response that is for its caller alone.
-    NoSeat,
+    /// A response for its caller only.
+    Independent,
 }
 
 impl World {
@@ -147,7 +148,7 @@ impl World {
         })
     }
 
-    /// A caller that goes on until it is answered.
+    /// A caller that goes on until it has an answer.
     fn ask(&self, patience: u32, end: impl Fn() -> End) {
         loop {
             let generation = self.table.generation(&KEY);
@@ -159,12 +160,12 @@ impl World {
                 Role::Leader(leader) => leader,
                 Role::Share(_) => break,
                 Role::LookAgain => continue,
-                Role::InFlight => panic!("it did not ask for that"),
+                Role::InFlight => panic!("it did not join with `UnlessInFlight`"),
                 Role::Follower(follow) => match block_on(follow) {
                     Followed::Share(_) => break,
                     Followed::Leader(leader) => leader,
                     Followed::JoinAgain => continue,
-                    // It makes a call of its own, beside those of others.
+                    // It makes a call of its own besides those of others.
                     Followed::Failed => break,
                 },
             };
@@ -177,16 +178,16 @@ impl World {
         self.answered.fetch_add(1, SeqCst);
     }
 
-    /// A call, while nobody else makes one.
+    /// Makes a call. No other caller makes one at the same time.
     fn call(&self, mut leader: OwnLeader, end: End) {
-        assert_eq!(self.leading.fetch_add(1, SeqCst), 0, "there is one leader at a time");
+        assert_eq!(self.leading.fetch_add(1, SeqCst), 0, "there may be one leader at a time");
         self.calls.fetch_add(1, SeqCst);
         thread::yield_now();
         self.leading.fetch_sub(1, SeqCst);
         match end {
             End::Failed => leader.fail(),
             End::Cancelled => drop(leader),
-            End::NoSeat => {
+            End::Independent => {
                 leader.settle(Settled::independent());
             }
             End::Stored => {
@@ -195,7 +196,8 @@ impl World {
         }
     }
 
-    /// Whether it was stored. What was asked for earlier never comes in its key.
+    /// Stores the response. Returns whether it was stored. It must not replace the response of a
+    /// later call.
     fn settle_and_store(&self, mut leader: OwnLeader, key: u8) -> bool {
         let settled = Settled::at(key);
         if !leader.settle(settled.clone()) {
@@ -213,7 +215,7 @@ impl World {
             older.keep_out();
         }
         let there = self.stored.lock().unwrap().insert(key, call.began);
-        assert!(there.is_none_or(|there| there < call.began), "a newer one was overwritten");
+        assert!(there.is_none_or(|there| there < call.began), "a newer response was overwritten");
         *settled.stage.lock().unwrap() = Stage::Stored;
         leader.has_stored(StoredAt::Key);
         true
@@ -249,14 +251,15 @@ fn two_callers_make_one_call_in_each_order() {
 }
 
 #[test]
-fn whatever_becomes_of_the_leaders_every_caller_is_answered_and_nothing_is_left() {
+fn every_caller_is_answered_however_the_leaders_end() {
     explore(|| {
         let world = World::new();
-        let ends = [End::Stored, End::Failed, End::Cancelled, End::NoSeat];
+        let ends = [End::Stored, End::Failed, End::Cancelled, End::Independent];
         let caller = |_| {
             world.spawn(move |world| {
                 let end = || ends[thread_rng().gen_range(0..ends.len())];
-                // A call whose outcome cannot be shared stays in the table while it looks for the next.
+                // A call without a shareable outcome stays in the table while it looks for the next
+                // leader.
                 world.ask(2, end);
             })
         };
@@ -265,9 +268,9 @@ fn whatever_becomes_of_the_leaders_every_caller_is_answered_and_nothing_is_left(
     });
 }
 
-/// Followers that are dropped, or never polled again, at any moment: the others go on.
+/// Followers are dropped, or never polled again, at any moment. The others go on.
 #[test]
-fn followers_that_go_or_fall_asleep_strand_nobody() {
+fn dropped_or_sleeping_followers_do_not_block_others() {
     explore(|| {
         let world = World::new();
         let unsteady = |sleeps: bool| {
@@ -280,7 +283,7 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
                         if let std::task::Poll::Ready(Followed::Leader(leader)) = followed {
                             world.call(leader, End::Failed);
                         } else if sleeps {
-                            // Until everybody else is done.
+                            // It sleeps until all others are done.
                             while world.answered.load(SeqCst) < 2 {
                                 thread::yield_now();
                             }
@@ -291,7 +294,7 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
             })
         };
         let threads = [unsteady(false), unsteady(true)];
-        // The sleeper never ends before these do.
+        // The sleeper ends after these.
         let callers = [steady_caller(&world), steady_caller(&world)];
         join(callers);
         join(threads);
@@ -305,10 +308,11 @@ fn steady_caller(world: &Arc<World>) -> JoinHandle<()> {
     })
 }
 
-/// Where a response lies that its request does not know of.
+/// A key that the request does not know.
 const ELSEWHERE: u8 = 8;
 
-/// What was under way when it was removed is not stored afterwards, however the two meet.
+/// A response that is in flight when it is removed is not stored afterwards, in any order of
+/// events.
 fn removal(key: u8, mark: Option<u8>) {
     let world = World::new();
     let boarded = Arc::new(AtomicBool::new(false));
@@ -333,13 +337,13 @@ fn removal(key: u8, mark: Option<u8>) {
     });
     join([calling, removing]);
     if was_under_way.load(SeqCst) {
-        assert!(world.stored.lock().unwrap().is_empty(), "it was brought back");
+        assert!(world.stored.lock().unwrap().is_empty(), "the removed response was stored");
     }
     assert_eq!(world.table.len(), 0);
 }
 
 #[test]
-fn what_is_removed_on_its_way_is_not_brought_back() {
+fn response_removed_in_flight_is_not_stored() {
     explore_in_turn(|| removal(KEY, Some(KEY)));
     explore(|| removal(KEY, Some(KEY)));
     explore(|| removal(ELSEWHERE, Some(KEY)));
@@ -348,14 +352,14 @@ fn what_is_removed_on_its_way_is_not_brought_back() {
 }
 
 #[test]
-fn a_removal_of_something_else_keeps_nothing_out() {
+fn removal_of_another_key_does_not_prevent_storing() {
     explore(|| {
         let world = World::new();
         let calling = world.spawn(|world| {
             let generation = world.table.generation(&KEY);
             match world.table.join(&KEY, &KEY, (), &generation, Join::Either, 0) {
                 Role::Leader(leader) => assert!(world.settle_and_store(leader, ELSEWHERE)),
-                _ => panic!("nobody else calls"),
+                _ => panic!("there is no other call"),
             }
         });
         let removing = world.spawn(|world| {
@@ -365,9 +369,10 @@ fn a_removal_of_something_else_keeps_nothing_out() {
     });
 }
 
-/// A request after a removal never receives what the origin had before, whether it joins a call or makes its own.
+/// A request after a removal never receives the origin's old content, whether it joins a call or
+/// makes its own.
 #[test]
-fn who_asks_after_a_removal_receives_what_is_new() {
+fn request_after_a_removal_receives_the_new_content() {
     explore(|| {
         let world = World::new();
         let origin = Arc::new(AtomicUsize::new(0));
@@ -378,12 +383,12 @@ fn who_asks_after_a_removal_receives_what_is_new() {
                 Role::Leader(leader) => leader,
                 Role::Share(content) => return content,
                 Role::LookAgain => continue,
-                Role::InFlight => panic!("it did not ask for that"),
+                Role::InFlight => panic!("it did not join with `UnlessInFlight`"),
                 Role::Follower(follow) => match block_on(follow) {
                     Followed::Share(content) => return content,
                     Followed::Leader(leader) => leader,
                     Followed::JoinAgain => continue,
-                    Followed::Failed => panic!("none has failed so often"),
+                    Followed::Failed => panic!("no leader has failed nine times"),
                 },
             };
             let content = origin.load(SeqCst);
@@ -415,10 +420,11 @@ fn who_asks_after_a_removal_receives_what_is_new() {
     });
 }
 
-/// Of the responses that belong in one key, the one that was asked for last stays there, wherever in its group its
-/// request was looked for, and in whichever order they come.
+/// Several calls store a response under one key. The response of the call that began last stays
+/// there, in any order of arrival, and for any key of the group under which its request was looked
+/// up.
 fn newest(callers: usize) {
-    /// Two groups of three places.
+    /// Two groups of three keys.
     const KEYS: [[u8; 3]; 2] = [[10, 11, 12], [20, 21, 22]];
 
     let world = World::new();
@@ -432,7 +438,7 @@ fn newest(callers: usize) {
             let join = [Join::Independent, Join::MustLead][random(2)];
             let generation = world.table.generation(&looked_for);
             let joined = world.table.join(&KEYS[group][0], &looked_for, (), &generation, join, 0);
-            let Role::Leader(leader) = joined else { panic!("it does not follow") };
+            let Role::Leader(leader) = joined else { panic!("these joins do not follow") };
             let mut last = last.lock().unwrap();
             last[group] = leader.id().began.max(last[group]);
             drop(last);
@@ -443,27 +449,31 @@ fn newest(callers: usize) {
     let stored = world.stored.lock().unwrap();
     for (places, last) in KEYS.iter().zip(*last.lock().unwrap()) {
         let newest = places.iter().filter_map(|key| stored.get(key)).max();
-        assert_eq!(newest.copied().unwrap_or_default(), last, "nothing is newer than the last");
+        assert_eq!(
+            newest.copied().unwrap_or_default(),
+            last,
+            "the newest stored response must be the last one"
+        );
     }
     assert_eq!(world.table.len(), 0);
 }
 
 #[test]
-fn what_was_asked_for_earlier_is_never_stored_over_what_was_asked_for_later() {
+fn older_call_never_overwrites_the_response_of_a_newer_one() {
     explore(|| newest(2));
     explore(|| newest(4));
 }
 
-/// However many calls there are for other things.
+/// The number of calls for other groups does not matter.
 #[test]
-fn what_is_stored_is_held_against_its_own_group_alone() {
+fn supersede_looks_only_at_calls_of_its_own_group() {
     explore_in_turn(|| {
         let world = World::new();
         let leader = |group: u8, key: u8| {
             let generation = world.table.generation(&key);
             match world.table.join(&group, &key, (), &generation, Join::Independent, 0) {
                 Role::Leader(leader) => leader,
-                _ => panic!("it does not follow"),
+                _ => panic!("an independent call does not follow"),
             }
         };
         let looks = Arc::<AtomicUsize>::default();
@@ -482,9 +492,9 @@ fn what_is_stored_is_held_against_its_own_group_alone() {
     });
 }
 
-/// A call that others may join, whatever was in flight: those before it end as well.
+/// Some calls may be joined, whatever is in flight. The calls before them end too.
 #[test]
-fn calls_side_by_side_all_end() {
+fn concurrent_calls_of_a_key_all_end() {
     explore(|| {
         let world = World::new();
         let first = |join| {

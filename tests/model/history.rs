@@ -1,4 +1,4 @@
-//! All that has happened: what the origin said, what was removed, and what the clock showed.
+//! The history: the origin's answers, the removals, and the times of the clock.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use larder::Key;
 
 use crate::plan::{Ask, Method, Removal, Selects};
 
-/// A moment. Of two, the later one has the greater number.
+/// A moment. Later moments have greater numbers.
 pub(crate) type Moment = u64;
 
-/// Identifies the body of an answer: its place among the [versions](History::versions).
+/// The body of an answer, as an index into the [versions](History::versions).
 pub(crate) type Version = usize;
 
 #[derive(Default)]
@@ -20,11 +20,11 @@ pub(crate) struct History {
     pub(crate) answers: Vec<Answer>,
     pub(crate) versions: Vec<Content>,
     pub(crate) removals: Vec<Removed>,
-    /// What the clock showed from a moment on, in milliseconds.
+    /// The times of the clock, in milliseconds, each with the moment from which it holds.
     clock: Vec<(Moment, u64)>,
     /// The keys under which versions were seen.
     pub(crate) keys: HashMap<Version, Vec<Key>>,
-    /// What happened in each step, as lines to be read.
+    /// The events of each step, as lines of text.
     pub(crate) log: Vec<Vec<String>>,
 }
 
@@ -32,34 +32,34 @@ pub(crate) struct History {
 pub(crate) struct Asked {
     pub(crate) ask: Ask,
     pub(crate) at: Moment,
-    /// How often the origin was asked on its behalf.
+    /// The number of calls to the origin for this request.
     pub(crate) calls: u64,
 }
 
-/// What a version is.
+/// The content of a version.
 pub(crate) struct Content {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
     pub(crate) breaks: bool,
-    /// The answer that brought it.
+    /// The answer that created it.
     pub(crate) born: usize,
 }
 
-/// What the origin said.
+/// An answer of the origin.
 pub(crate) struct Answer {
-    /// The request on whose behalf it was asked.
+    /// The request for which the origin was called.
     pub(crate) ask: usize,
     pub(crate) method: Method,
     pub(crate) path: u8,
     pub(crate) selects: Selects,
-    /// When the origin was asked.
+    /// The moment of the call.
     pub(crate) asked: Moment,
     pub(crate) answered: Moment,
-    /// When the cache had dealt with its head, as far as can be seen from outside.
+    /// When the cache had processed its head, as far as this can be seen from outside.
     pub(crate) heard: Option<Moment>,
     /// When its body had been read to the end.
     pub(crate) complete: Option<Moment>,
-    /// Whether the cache has said that it is stored.
+    /// Whether the cache reported it as stored.
     pub(crate) is_stored: bool,
     pub(crate) kind: Kind,
     pub(crate) said: Said,
@@ -67,18 +67,18 @@ pub(crate) struct Answer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A response of its own. To a `HEAD`, the version is that of the current `GET` response where
-    /// nothing has changed.
+    /// A response of its own. An answer to a `HEAD` has the version of the current `GET` response,
+    /// if this has not changed.
     Full(Version),
     /// A part of a response.
     Part(Version),
-    /// 304: the version still holds.
+    /// 304: the version is still valid.
     NotModified(Version),
-    /// An error, without any response.
+    /// An error instead of a response.
     Error,
 }
 
-/// What the fields of an answer say.
+/// The fields of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) cache: CacheControl,
@@ -90,7 +90,7 @@ pub(crate) struct Said {
     pub(crate) last_modified: bool,
 }
 
-/// Seconds, where there are any.
+/// The values are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CacheControl {
     Nothing,
@@ -115,14 +115,14 @@ pub(crate) enum Vary {
 /// A removal, from its start to its end.
 pub(crate) struct Removed {
     pub(crate) what: Removal,
-    /// What lies there, where it was removed by key.
+    /// The key that was removed, if the removal was by key.
     pub(crate) key: Option<Key>,
     pub(crate) from: Moment,
     pub(crate) to: Option<Moment>,
 }
 
 impl Answer {
-    /// The version that it speaks of.
+    /// The version that the answer concerns.
     pub(crate) fn version(&self) -> Option<Version> {
         match self.kind {
             Kind::Full(version) | Kind::Part(version) | Kind::NotModified(version) => Some(version),
@@ -148,13 +148,13 @@ impl History {
         self.clock.push((now, millis));
     }
 
-    /// All times that the clock showed from one moment to another.
+    /// All times of the clock from one moment to another.
     pub(crate) fn times(&self, from: Moment, to: Moment) -> impl Iterator<Item = u64> + '_ {
         let first = self.clock.iter().rposition(|(at, _)| *at <= from).unwrap_or(0);
         self.clock[first..].iter().take_while(move |(at, _)| *at <= to).map(|(_, time)| *time)
     }
 
-    /// Adds a version that is `pieces` long.
+    /// Adds a version of `pieces` pieces.
     pub(crate) fn add_version(&mut self, status: u16, pieces: u64, breaks: bool) -> Version {
         let version = self.versions.len();
         let body = (0..pieces).map(|piece| format!("{version:04x}{piece:04x}")).collect::<String>();
@@ -163,12 +163,12 @@ impl History {
         version
     }
 
-    /// The answer that brought a version.
+    /// The answer that created a version.
     pub(crate) fn born(&self, version: Version) -> &Answer {
         &self.answers[self.versions[version].born]
     }
 
-    /// Says that the cache has dealt with the heads of all answers of a request.
+    /// Records that the cache has processed the heads of all answers to a request.
     pub(crate) fn heard(&mut self, ask: usize) {
         let now = self.tick();
         for answer in self.answers.iter_mut().filter(|answer| answer.ask == ask) {

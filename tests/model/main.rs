@@ -1,9 +1,9 @@
-//! Random exchanges, held against a model that remembers everything the origin said and everything
-//! that was removed. An answer of the cache is right if the rules allowed it at some moment between
+//! Random exchanges, compared with a model. The model remembers every answer of the origin and
+//! every removal. An answer of the cache is right if the rules allowed it at some moment between
 //! the start and the end of the request.
 //!
-//! `LARDER_MODEL_SEED` repeats a run: its first steps are those that failed. `LARDER_MODEL_STEPS`
-//! says how many steps there are for each store.
+//! `LARDER_MODEL_SEED` repeats a run, and its first steps are the ones that failed.
+//! `LARDER_MODEL_STEPS` is the number of steps for each store.
 
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)]
@@ -25,7 +25,7 @@ use self::{
     search::search,
 };
 
-/// Memory, which waits where the pace says so.
+/// A memory store that waits at the given pace.
 fn memory(pace: &Pace) -> Paced<Memory> {
     Paced::around_threads(Memory::default(), pace.clone())
 }

@@ -1,4 +1,4 @@
-//! The origin: it answers at random, and the history remembers what it said.
+//! The origin: it answers at random, and the history remembers its answers.
 
 use std::{
     collections::HashMap,
@@ -21,21 +21,21 @@ use crate::{
 
 pub(crate) type OriginBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// What the inner service fails with.
+/// The error of the inner service.
 pub(crate) const ERROR: &str = "the origin failed";
 
-/// The field that names a request, as its place among those that were asked.
+/// The field with the index of the request.
 pub(crate) const ASK: &str = "x-ask";
-/// The field that names the version of a response.
+/// The field with the version of the response.
 pub(crate) const VERSION: &str = "x-version";
 
-/// How many bytes a piece of a body has.
+/// The bytes of a piece of a body.
 pub(crate) const PIECE: u64 = 8;
 
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) history: Arc<Mutex<History>>,
-    /// What is current, by path and by what selects it.
+    /// The current version for each path and selecting field.
     current: Arc<Mutex<HashMap<Place, Version>>>,
 }
 
@@ -68,7 +68,7 @@ impl Origin {
             let known = &mut history.asks[ask];
             known.calls += 1;
             let rng = Rng::new(known.ask.seed.wrapping_add(known.calls));
-            // A refresh in the background may ask with another method.
+            // A refresh in the background may have another method.
             let method = match request.method().as_str() {
                 "GET" => Method::Get,
                 "HEAD" => Method::Head,
@@ -129,7 +129,7 @@ impl Origin {
         )
     }
 
-    /// What it says.
+    /// Chooses an answer.
     fn choose(
         &self,
         call: &mut Call,
@@ -189,7 +189,7 @@ impl Origin {
             };
             let born = history.born(version).said;
             let said = Said { etag: born.etag, last_modified: born.last_modified, ..said };
-            // What it leaves out stays as it was.
+            // Fields that it leaves out stay as they were.
             let keeps_vary = rng.percent(90) || said.vary == Vary::Nothing;
             let vary = if keeps_vary { born.vary } else { said.vary };
             let cache = match said.cache {
@@ -254,7 +254,7 @@ fn said(rng: &mut Rng, path: u8) -> Said {
         tags: u8::try_from(rng.below(1 << TAGS)).unwrap(),
         sets_cookie: rng.percent(4),
         etag: rng.percent(70),
-        // Where nothing says for how long a response is fresh, this would.
+        // If nothing else gave a response its freshness, this field would (heuristically).
         last_modified: has_lifetime && rng.percent(40),
     }
 }
@@ -291,7 +291,7 @@ fn response(
     }
     let tags: Vec<_> =
         (0..TAGS).filter(|tag| said.tags & 1 << tag != 0).map(|tag| format!("t{tag}")).collect();
-    // Of each answer, these are all of its tags.
+    // Each answer names all of its tags.
     response = response.header("surrogate-key", tags.join(" "));
     if said.sets_cookie {
         response = response.header(header::SET_COOKIE, "a=1");
@@ -329,7 +329,7 @@ fn none() -> impl http_body::Body<Data = Bytes, Error = BoxError> {
     http_body_util::BodyExt::map_err(Full::new(Bytes::new()), |never| match never {})
 }
 
-/// The body in a few frames, each after a while. One that breaks ends in an error.
+/// The body in a few frames, each after a delay. If the body breaks, it ends in an error.
 fn frames(rng: &mut Rng, body: Bytes, breaks: bool) -> OriginBody {
     let mut rng = rng.clone();
     let whole = body.len();

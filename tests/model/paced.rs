@@ -23,22 +23,22 @@ use tokio::task::{unconstrained, yield_now};
 
 use crate::rng::Rng;
 
-/// How long operations wait. Clones share their random numbers.
+/// The pace of operations. Clones share their random numbers.
 #[derive(Clone)]
 pub(crate) struct Pace(Arc<Mutex<Option<Rng>>>);
 
 impl Pace {
-    /// One that never waits.
+    /// A pace that never waits.
     pub(crate) fn swift() -> Self {
         Self(Arc::new(Mutex::new(None)))
     }
 
-    /// One that waits at random, from the next [`Pace::restart`] on.
+    /// A pace that waits at random from the next [`Pace::restart`] on.
     pub(crate) fn slow() -> Self {
         Self(Arc::new(Mutex::new(Some(Rng::new(0)))))
     }
 
-    /// Begins with the random numbers of another seed.
+    /// Restarts with the random numbers of another seed.
     pub(crate) fn restart(&self, seed: u64) {
         if let Some(rng) = &mut *self.0.lock().unwrap() {
             *rng = Rng::new(seed);
@@ -63,13 +63,13 @@ impl Pace {
     }
 }
 
-/// The store inside, at a pace.
+/// The inner store at a pace.
 #[derive(Clone)]
 pub(crate) struct Paced<S> {
     inner: S,
     pace: Pace,
-    /// Whether an operation of the store inside is done within one poll. The threads of a store
-    /// would otherwise race with virtual time.
+    /// Whether an operation of the inner store ends within one poll. Otherwise, the threads of a
+    /// store would race with virtual time.
     in_one_poll: bool,
 }
 
@@ -80,12 +80,12 @@ impl<S> fmt::Debug for Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// Around a store that waits for nothing but its own threads.
+    /// Wraps a store that waits only for its own threads.
     pub(crate) fn around_threads(inner: S, pace: Pace) -> Self {
         Self { inner, pace, in_one_poll: true }
     }
 
-    /// Around a store that waits for stores at a pace.
+    /// Wraps a store that waits for other paced stores.
     pub(crate) fn around_paced(inner: S, pace: Pace) -> Self {
         Self { inner, pace, in_one_poll: false }
     }
@@ -174,8 +174,8 @@ impl<S: Store> Store for Paced<S> {
         self.run(self.inner.clear()).await
     }
 
-    /// The items as they are when the scan begins, in the order of their keys: with another order
-    /// in each run, no seed would repeat anything.
+    /// Lists the items at the start of the scan, in the order of their keys. With another order in
+    /// each run, a seed would repeat nothing.
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
         let (store, pace) = (self.clone(), self.pace.clone());
         let items = async move {

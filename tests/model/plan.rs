@@ -1,40 +1,40 @@
-//! What happens in a run, made of random numbers before it begins: a failing run can be made
-//! shorter by leaving steps out.
+//! The steps of a run, created from random numbers before it begins. So a failing run can be
+//! shortened by leaving out steps.
 
 use std::{fmt, time::Duration};
 
 use crate::rng::Rng;
 
-/// How many paths the origin has. By the first, responses never vary; by the second, all do; by the
-/// others, it changes.
+/// The number of paths of the origin. Responses of the first path never vary, those of the second
+/// always do, and the others differ.
 pub(crate) const PATHS: u8 = 4;
 pub(crate) const TAGS: u8 = 3;
 
-/// Under what a cache works, for one run.
+/// The settings of a cache for one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) shared: bool,
     pub(crate) http: bool,
     /// Whether the store waits at each of its operations.
     pub(crate) slow: bool,
-    /// Seconds after its expiry that a response may be served while it is revalidated.
+    /// The seconds after its expiry in which a response may be served while it is revalidated.
     pub(crate) while_revalidate: Option<u64>,
-    /// Seconds after its expiry that a response may be served when the origin fails.
+    /// The seconds after its expiry in which a response may be served if the origin fails.
     pub(crate) if_error: Option<u64>,
 }
 
-/// How long a response is fresh where time alone decides, in seconds.
+/// The lifetime of a response without the HTTP rules, in seconds.
 pub(crate) const FIXED_LIFETIME: u64 = 60;
 
-/// What happens at the same time.
+/// Operations that happen at the same time.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// Of the random numbers of the origin and the store.
+    /// The seed for the random numbers of the origin and the store.
     pub(crate) seed: u64,
     pub(crate) ops: Vec<Timed>,
 }
 
-/// Something that begins after a while.
+/// An operation that begins after a while.
 #[derive(Clone, Debug)]
 pub(crate) struct Timed {
     pub(crate) after: Duration,
@@ -45,7 +45,7 @@ pub(crate) struct Timed {
 pub(crate) enum Op {
     Ask(Ask),
     Remove(Removal),
-    /// The clock jumps forward by so many seconds.
+    /// The clock jumps forward by this number of seconds.
     Jump(u64),
 }
 
@@ -63,21 +63,21 @@ pub(crate) struct Ask {
     pub(crate) path: u8,
     pub(crate) selects: Selects,
     pub(crate) demand: Demand,
-    /// The bytes that it asks for, counted in pieces of a body.
+    /// The requested bytes, in pieces of a body.
     pub(crate) range: Option<(u64, u64)>,
     pub(crate) stop: Stop,
     pub(crate) seed: u64,
 }
 
-/// The fields of a request by which responses are told apart.
+/// The fields of a request that select a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Selects {
     pub(crate) accept: Option<u8>,
-    /// Who asks, by `Authorization`.
+    /// The user, by `Authorization`.
     pub(crate) user: Option<u8>,
 }
 
-/// What a request asks of the cache.
+/// The demand of a request on the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demand {
     Nothing,
@@ -91,23 +91,23 @@ pub(crate) enum Demand {
     NoStore,
     /// `Cache-Control: no-cache, no-store`.
     NoCacheAndNoStore,
-    /// The option of this name, and those that follow.
+    /// The option of this name, as for the next two.
     Refresh,
     ForceRefresh,
     OnlyIfCached,
 }
 
-/// When the one who asks goes away.
+/// When the client goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     Never,
-    /// Where there is no response by then.
+    /// If there is no response by then.
     Before(Duration),
-    /// After so many frames of the body.
+    /// After this number of frames of the body.
     Frames(u64),
 }
 
-/// What is removed.
+/// A removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     Url(u8),
@@ -118,11 +118,11 @@ pub(crate) enum Removal {
     /// Every response of this path, by a filter.
     Where(u8),
     WhereExpired,
-    /// What was stored longer ago than so many seconds.
+    /// Responses stored longer ago than this number of seconds.
     WhereOlder(u64),
     Expired,
     Clear,
-    /// New expiries, so many seconds after the responses were stored.
+    /// New expiries, this number of seconds after the responses were stored.
     Reset(u64),
     ResetToDoNotStore,
 }
@@ -143,7 +143,7 @@ impl Step {
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let seed = rng.next();
         let count = rng.weighted(&[(35, 1), (20, 2), (15, 3), (12, 4), (10, 5), (8, 6)]);
-        // Those that happen at the same time are mostly about the same path.
+        // Operations of the same step mostly concern the same path.
         let path = u8::try_from(rng.below(u64::from(PATHS))).unwrap();
         let ops = (0..count)
             .map(|_| {

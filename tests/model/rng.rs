@@ -1,4 +1,4 @@
-//! Random numbers that a seed repeats.
+//! Random numbers that can be repeated from a seed.
 
 /// A xorshift generator.
 #[derive(Clone, Debug)]
@@ -6,7 +6,7 @@ pub(crate) struct Rng(u64);
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
-        // Seeds that lie near each other give numbers that do not (splitmix64).
+        // Similar seeds give different numbers (splitmix64).
         let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -25,7 +25,7 @@ impl Rng {
         (self.next() >> 16) % end
     }
 
-    /// Whether something happens that does so this often out of a hundred times.
+    /// Returns `true` with this probability, in percent.
     pub(crate) fn percent(&mut self, share: u64) -> bool {
         self.below(100) < share
     }
@@ -34,7 +34,7 @@ impl Rng {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 
-    /// One of the items, each as often as its weight says.
+    /// One of the items, with a probability by its weight.
     pub(crate) fn weighted<T: Copy>(&mut self, from: &[(u64, T)]) -> T {
         let mut left = self.below(from.iter().map(|(weight, _)| weight).sum());
         for (weight, item) in from {

@@ -1,5 +1,5 @@
-//! What an answer of the origin means, in the plainest words: whether it may be stored, for how
-//! long it is fresh, and which responses it ends.
+//! The rules for an answer of the origin, in the simplest form: whether it may be stored, how long
+//! it is fresh, and which responses it ends.
 
 use crate::{
     history::{Answer, CacheControl, History, Kind, Vary, Version},
@@ -9,29 +9,29 @@ use crate::{
 /// Why an answer is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The origin says so.
+    /// The origin forbids it.
     ByOrigin,
     /// For another reason.
     Otherwise,
 }
 
-/// How long after its expiry a response is of use, in seconds.
+/// The seconds after its expiry in which a response may be used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StaleUse {
-    /// Whether a request may ask for it.
+    /// Whether a request may allow it.
     pub(crate) by_request: bool,
     pub(crate) while_revalidate: u64,
     pub(crate) if_error: u64,
 }
 
 impl History {
-    /// The answer's status: that of the response which it freshens, if it is a 304.
+    /// The answer's status. For a 304, this is the status of the response that it freshens.
     pub(crate) fn status(&self, answer: &Answer) -> Option<u16> {
         answer.version().map(|version| self.versions[version].status)
     }
 
-    /// Why the answer, or what it freshens, is not stored. If the origin forbids it, that counts,
-    /// whatever else keeps the answer from being stored.
+    /// The reason for which the answer, or the response that it freshens, is not stored. A
+    /// prohibition by the origin takes precedence over all other reasons.
     pub(crate) fn refused(&self, settings: &Settings, answer: &Answer) -> Option<Refused> {
         let (Some(version), Some(status)) = (answer.version(), self.status(answer)) else {
             return Some(Refused::Otherwise);
@@ -53,7 +53,7 @@ impl History {
         is_refused.then_some(Refused::Otherwise)
     }
 
-    /// Whether the origin's own words keep the answer, or what it freshens, from being stored.
+    /// Whether the origin's own fields forbid storing the answer, or the response that it freshens.
     fn is_forbidden(&self, settings: &Settings, answer: &Answer, version: Version) -> bool {
         let said = answer.said;
         let is_not_modified = matches!(answer.kind, Kind::NotModified(_));
@@ -65,9 +65,9 @@ impl History {
             CacheControl::NoCache => !self.can_be_freshened(answer),
             _ => false,
         };
-        // An answer to a HEAD may leave out what that to a GET says of freshness.
+        // An answer to a HEAD may leave out the freshness that an answer to a GET has.
         let by_silence = answer.method != Method::Head && self.lacks_freshness(settings, answer);
-        // The cookie of a 304 is the caller's. What is stored for all has none.
+        // The cookie of a 304 is for the caller. The stored response has none.
         let by_cookie = settings.shared && said.sets_cookie && !is_not_modified;
         by_directive || by_silence || by_cookie || said.vary == Vary::Anything || has_moved
     }
@@ -86,7 +86,7 @@ impl History {
         settings.http && says_nothing && !self.can_be_freshened(answer)
     }
 
-    /// For how long it is fresh from its arrival, in seconds.
+    /// The seconds for which it is fresh from its arrival on.
     pub(crate) fn lifetime(&self, settings: &Settings, answer: &Answer) -> u64 {
         if !settings.http {
             return FIXED_LIFETIME;
@@ -103,7 +103,7 @@ impl History {
         }
     }
 
-    /// How long it is of use beyond that.
+    /// How long it may be used after that.
     pub(crate) fn stale_use(&self, settings: &Settings, answer: &Answer) -> StaleUse {
         let while_revalidate = settings.while_revalidate.unwrap_or(0);
         let if_error = settings.if_error.unwrap_or(0);
@@ -120,8 +120,8 @@ impl History {
         }
     }
 
-    /// Whether the answer ends the response that `said` comes from: what an earlier answer said of
-    /// the same version, or of an older one.
+    /// Whether the answer ends the response of `said`, which is an earlier answer with the same
+    /// version or an older one.
     pub(crate) fn ends(&self, settings: &Settings, answer: &Answer, said: &Answer) -> bool {
         let (Some(old), Some(version)) = (said.version(), answer.version()) else { return false };
         let is_selected =
@@ -130,7 +130,7 @@ impl History {
         if said.path != answer.path || !is_selected || !is_same_user {
             return false;
         }
-        // A HEAD does not meet a GET whose body is still on its way.
+        // A HEAD does not find a GET whose body is in flight.
         let is_on_its_way = !matches!(said.kind, Kind::NotModified(_))
             && said.complete.is_none_or(|complete| complete > answer.answered);
         if answer.method != said.method && is_on_its_way {
@@ -143,7 +143,7 @@ impl History {
             return false;
         }
         if settings.shared && answer.selects.user.is_some() {
-            // A full answer to bad credentials ends nothing. A 304 is about the stored response: it
+            // A full answer to bad credentials ends nothing. A 304 concerns the stored response. It
             // may forbid storing it, or no longer allow sharing it.
             let is_unshared = allows_users(said.said.cache) && !allows_users(answer.said.cache);
             let is_ended = self.refused(settings, answer) == Some(Refused::ByOrigin) || is_unshared;
@@ -156,13 +156,13 @@ impl History {
             Kind::Error | Kind::Part(_) => false,
             Kind::NotModified(version) => version == old && refused == Some(Refused::ByOrigin),
             Kind::Full(_) if answer.method == Method::Post => false,
-            // One that is stored takes its place when its body has come.
+            // A stored answer replaces it when its body is complete.
             Kind::Full(_) if refused.is_none() && answer.method == Method::Get => false,
             Kind::Full(_) if [301, 401, 403, 404, 410, 451].contains(&status) => true,
-            // A body that breaks is a failure.
+            // A body that breaks counts as a failure.
             Kind::Full(version) if status != 200 || self.versions[version].breaks => false,
             Kind::Full(_) if refused == Some(Refused::ByOrigin) => true,
-            // Another representation.
+            // It is another representation.
             Kind::Full(version) if answer.method == Method::Head && is_of_get => {
                 settings.http && refused.is_none() && version != old
             }
@@ -170,8 +170,8 @@ impl History {
         }
     }
 
-    /// Whether an earlier answer to a `GET` was not stored either. Then the cache does not look for
-    /// answers to a `HEAD`.
+    /// Whether an earlier answer to a `GET` was not stored either. In this case, the cache does not
+    /// look for answers to a `HEAD`.
     fn is_refused_again(&self, settings: &Settings, answer: &Answer) -> bool {
         self.answers.iter().any(|other| {
             other.path == answer.path
@@ -181,8 +181,8 @@ impl History {
         })
     }
 
-    /// Whether the answer, once it is stored, has the place of the response that `said` comes from.
-    /// The request selects both.
+    /// Whether the answer replaces the response of `said` once it is stored. The request selects
+    /// both.
     pub(crate) fn replaces(
         &self,
         settings: &Settings,
@@ -192,8 +192,8 @@ impl History {
     ) -> bool {
         let Kind::Full(version) = answer.kind else { return false };
         let Some(old) = said.version() else { return false };
-        // A part lies beside the whole, and does not go with it.
-        // The whole that comes where a part was asked for is not stored.
+        // A stored part stays when a whole response is stored. A whole response to a request for a
+        // part is not stored.
         let is_aside = self.asks[answer.ask].ask.range.is_some();
         let is_part = self.answers.iter().any(|part| part.kind == Kind::Part(old));
         old != version
@@ -210,7 +210,7 @@ impl History {
     }
 }
 
-/// Whether a shared cache may give others what was answered to a user.
+/// Whether a shared cache may serve an answer for a user to others.
 pub(crate) fn allows_users(cache: CacheControl) -> bool {
     matches!(
         cache,

@@ -1,5 +1,5 @@
-//! Plays a run: sends requests through a layer over a store, removes what is to be removed, and
-//! holds each answer against the history.
+//! Plays a run: sends requests through a layer over a store, makes removals, and compares each
+//! answer with the history.
 
 use std::{
     collections::HashMap,
@@ -29,10 +29,10 @@ use crate::{
     rng::Rng,
 };
 
-/// What no operation takes by virtual time.
+/// Longer than any operation takes in virtual time.
 const STRANDED: Duration = Duration::from_secs(3600);
 
-/// What went wrong, and what had happened before.
+/// A failure, and the events before it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) step: usize,
@@ -40,20 +40,20 @@ pub(crate) struct Failure {
     pub(crate) log: Vec<Vec<String>>,
 }
 
-/// How often each outcome was seen.
+/// The number of times that each outcome was seen.
 pub(crate) type Outcomes = HashMap<&'static str, u64>;
 
 type Answered = std::result::Result<Response<ResponseBody<OriginBody>>, &'static str>;
 type Send = Box<dyn Fn(Request<Empty<Bytes>>) -> BoxFuture<'static, Answered> + std::marker::Send>;
 
-/// A layer over a store, with an origin and everything that is known of both.
+/// A layer over a store, its origin, and everything that is known of both.
 struct Stage {
     settings: Settings,
     history: Arc<Mutex<History>>,
     layer: CacheLayer<AnyStore>,
     clock: ManualClock,
     send: Send,
-    /// The key under which a response of a path was seen last.
+    /// The key under which the last response of a path was seen.
     keys: Mutex<HashMap<u8, Key>>,
     /// The requests that were answered, and when their refresh in the background may have begun.
     answered: Mutex<HashMap<usize, u64>>,
@@ -114,7 +114,7 @@ impl Stage {
         self.history.lock().unwrap()
     }
 
-    /// Does everything in the step at the same time. Returns what went wrong.
+    /// Runs all operations of the step at the same time. Returns the failures.
     async fn play(&self, step: &Step) -> Vec<String> {
         let ops = step.ops.iter().map(|timed| {
             Box::pin(async {
@@ -143,7 +143,7 @@ impl Stage {
         done.into_iter().filter_map(std::result::Result::err).collect()
     }
 
-    /// What refreshes in the background have brought is dealt with by now.
+    /// Records that the responses of background refreshes are processed by now.
     fn settle(&self) {
         let mut history = self.history();
         let now = history.tick();

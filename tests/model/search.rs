@@ -1,4 +1,4 @@
-//! Looks for a run that fails, and makes it shorter.
+//! Searches for a run that fails, and shortens it.
 
 use std::{
     collections::BTreeMap,
@@ -18,26 +18,26 @@ use crate::{
     run::{Failure, play},
 };
 
-/// How many steps a run over one store has. What happens depends on a few steps before it, and a
-/// short run is soon played again.
+/// The number of steps in a run over one store. An event depends on a few steps before it, and a
+/// short run can soon be repeated.
 const RUN: u64 = 40;
-/// How many steps there are by default, in all runs over one kind of store.
+/// The default number of steps in all runs over one kind of store.
 const STEPS: u64 = 10_000;
-/// How many steps are shown.
+/// The number of steps that are shown.
 const SHOWN: usize = 40;
-/// How long a failing run is made shorter.
+/// The time that is spent to shorten a failing run.
 const SHRINKING: Duration = Duration::from_secs(30);
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Plays runs until all steps are done, and fails with the first one that gives a wrong answer.
+/// Plays runs until all steps are done. Fails with the first run that gives a wrong answer.
 pub(crate) fn search(name: &str, store: impl Fn(&Pace) -> AnyStore) {
     let seed = number("LARDER_MODEL_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 16);
     let steps = number("LARDER_MODEL_STEPS").unwrap_or(STEPS);
-    // Not by a macro, whose output a test that passes keeps to itself.
+    // Not with a macro, because the test harness hides its output when the test passes.
     let _ = writeln!(io::stderr(), "{name}: LARDER_MODEL_SEED={seed}, {steps} steps");
     let began = Instant::now();
     let mut outcomes = BTreeMap::<&str, u64>::new();
@@ -67,7 +67,7 @@ pub(crate) fn search(name: &str, store: impl Fn(&Pace) -> AnyStore) {
     let _ = writeln!(io::stderr(), "{name}: {:.1?}, {outcomes:?}", began.elapsed());
 }
 
-/// Leaves out steps, and what happens in them, as long as the run fails.
+/// Leaves out steps, and operations of steps, as long as the run still fails.
 fn shorten(
     settings: &Settings,
     store: impl Fn(&Pace) -> AnyStore,
@@ -109,7 +109,7 @@ fn shorten(
     failure
 }
 
-/// The last steps, and what went wrong in the end.
+/// The last steps, and the failure.
 fn shown(failure: &Failure) -> String {
     let mut text = String::new();
     for step in failure.log.iter().skip(failure.log.len().saturating_sub(SHOWN)) {

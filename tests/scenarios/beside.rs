@@ -1,5 +1,5 @@
-//! An answer ends the stored response although another reason refuses it too, and although its request
-//! has another key: a user's, a `HEAD`, a part, a request that bypasses the cache.
+//! An answer ends the stored response even if another reason refuses it too, and even if its
+//! request has another key: that of a user, a `HEAD`, a part, or a request that bypasses the cache.
 
 use larder::{CacheLayer, StaleLimit, store::AnyStore};
 
@@ -258,6 +258,6 @@ const BESIDE: &[Scenario] = &[
 ];
 
 #[tokio::test]
-async fn an_answer_ends_the_stored_response_whoever_asked_and_how() {
+async fn answer_to_a_request_of_another_kind_ends_the_stored_response() {
     play(BESIDE).await;
 }

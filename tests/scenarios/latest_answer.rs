@@ -23,7 +23,7 @@ fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
 }
 
-/// A 304 is about the stored response, no matter who asked (RFC 9111 §4.3.4).
+/// A 304 concerns the stored response for any client (RFC 9111 §4.3.4).
 const BY_A_304: &[Scenario] = &[
     Scenario {
         name: "a 304 that says private, in a shared cache",
@@ -192,7 +192,7 @@ const BY_A_304: &[Scenario] = &[
     },
 ];
 
-/// A full answer that may not be stored ends what it supersedes.
+/// A full answer that may not be stored ends the response that it supersedes.
 const BY_A_FULL_ANSWER: &[Scenario] = &[
     Scenario {
         name: "an answer that says no-store",
@@ -413,7 +413,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
     },
 ];
 
-/// What a HEAD shows of the stored response to a GET (RFC 9111 §4.3.5).
+/// Effects of a HEAD on the stored response to a GET (RFC 9111 §4.3.5).
 const BY_A_HEAD: &[Scenario] = &[
     Scenario {
         name: "a HEAD with no-cache that shows another ETag ends the stored GET",
@@ -500,7 +500,7 @@ const BY_A_HEAD: &[Scenario] = &[
     },
 ];
 
-/// Requests for a part beside an expired whole.
+/// Requests for a part when the whole is stored.
 const PARTS: &[Scenario] = &[
     Scenario {
         name: "a part of an expired whole where the origin fails",
@@ -573,7 +573,7 @@ const PARTS: &[Scenario] = &[
     },
 ];
 
-/// A client's own condition, where the response is not stored.
+/// A client's own condition, when the response is not stored.
 const OWN_CONDITIONS: &[Scenario] = &[Scenario {
     name: "a client's own condition gets its 304 each time",
     under: Under::HTTP,
@@ -602,7 +602,7 @@ async fn a_head_ends_or_freshens_the_stored_get_by_validators_and_length() {
 }
 
 #[tokio::test]
-async fn parts_are_answered_from_the_whole() {
+async fn parts_are_served_from_the_stored_whole() {
     play(PARTS).await;
 }
 

@@ -1,5 +1,6 @@
-//! The scenario table: one line per exchange, under both policies and in both scopes, over each
-//! store that is built in. [`script`] has the language of the lines, [`run`] plays them.
+//! The scenario table. It has one line per exchange, and runs under both policies, in both scopes,
+//! and over each built-in store. [`script`] describes the language of the lines, and [`run`] plays
+//! them.
 
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)] // A test that unwraps says where it failed.

@@ -1,5 +1,5 @@
-//! What the user, the request or the store refuses leaves the stored response. What the origin says
-//! of its answer counts beside any such reason, even if it is not the one that is reported.
+//! A refusal by the user, the request or the store keeps the stored response. A refusal by the
+//! origin ends it, even if another reason is reported.
 
 use larder::{CacheLayer, Expiration, StaleLimit, store::AnyStore};
 
@@ -8,7 +8,7 @@ use crate::run::plain;
 
 const SHARED: &[Under] = &[Under::SharedFixed, Under::SharedHttp];
 
-/// What has `x-no` is not stored.
+/// Responses with `x-no` are not stored.
 fn store_if(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer
         .store_if(|_, response| !response.headers.contains_key("x-no"))
@@ -19,7 +19,7 @@ fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
 }
 
-/// What has `x-many` has more tags than an entry can have.
+/// Responses with `x-many` have more tags than an entry can have.
 fn many_tags(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer
         .tag_with(|_, response| {
@@ -37,7 +37,7 @@ fn never_expires(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.expire_after(Expiration::Never)
 }
 
-/// The reason that is reported comes before the origin's own.
+/// The reported reason takes precedence over the origin's own.
 const HIDDEN: &[Scenario] = &[
     Scenario {
         name: "a 304 to a user that varies by everything",
@@ -198,7 +198,7 @@ const HIDDEN: &[Scenario] = &[
     },
 ];
 
-/// Reasons that are not the origin's.
+/// Reasons other than the origin's.
 const OTHERS: &[Scenario] = &[
     Scenario {
         name: "a predicate leaves the stored response",
@@ -284,18 +284,18 @@ const TIME: &[Scenario] = &[
 ];
 
 #[tokio::test]
-async fn the_origins_words_count_beside_any_other_reason() {
+async fn refusal_by_the_origin_counts_besides_the_reported_reason() {
     play(HIDDEN).await;
 }
 
 #[tokio::test]
-async fn reasons_other_than_the_origins_leave_the_stored_response() {
+async fn refusals_by_others_keep_the_stored_response() {
     play(OTHERS).await;
 }
 
 #[cfg(feature = "conformance")]
 #[tokio::test]
-async fn a_full_store_leaves_the_stored_response_unless_the_origin_ends_it() {
+async fn full_store_keeps_the_stored_response_unless_the_origin_ends_it() {
     play(&[Scenario {
         name: "a full store",
         under: Under::ALL,
@@ -315,6 +315,6 @@ async fn a_full_store_leaves_the_stored_response_unless_the_origin_ends_it() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_ends_nothing_that_never_expires() {
+async fn clock_set_back_ends_only_responses_that_expire() {
     play(TIME).await;
 }

@@ -18,7 +18,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::script::{Exchange, Message, Origin, Step, parse};
 
-/// Scope and policy.
+/// A scope and a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Under {
     PrivateFixed,
@@ -53,7 +53,7 @@ pub(crate) struct Scenario {
     pub(crate) script: &'static str,
 }
 
-/// The settings as they are.
+/// Leaves the settings unchanged.
 pub(crate) fn plain(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer
 }
@@ -68,12 +68,12 @@ fn stores() -> Vec<(&'static str, AnyStore)> {
     ]
 }
 
-/// Plays each scenario under each policy and store it names, and fails with the lines that do not
-/// match.
+/// Plays each scenario under each of its policies and over each store. Fails with the lines that do
+/// not match.
 pub(crate) async fn play(table: &[Scenario]) {
     let mut failures = String::new();
     for scenario in table {
-        // Each failure is reported once, with the places where it was seen.
+        // Each failure is reported once, with the policies and stores where it was seen.
         let mut seen = BTreeMap::<String, Vec<String>>::new();
         for under in scenario.under {
             for (name, store) in stores() {
@@ -89,7 +89,7 @@ pub(crate) async fn play(table: &[Scenario]) {
     assert!(failures.is_empty(), "these lines do not match:\n{failures}");
 }
 
-/// The store, and what makes it full or lets it take responses again.
+/// A store, and a function that makes it full or lets it store responses again.
 type Breakable = (AnyStore, Box<dyn Fn(bool)>);
 
 #[cfg(feature = "conformance")]
@@ -112,7 +112,7 @@ fn breakable(store: AnyStore) -> Breakable {
     (store, Box::new(|_| panic!("a full store takes the feature `conformance`")))
 }
 
-/// The answers that the origin will give, and the requests that it got.
+/// The origin's next answers, and the requests that it received.
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Option<Message>>,
@@ -191,7 +191,7 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
             Ok(reply) => read(reply).await,
             Err(error) => Got { text: error.to_owned(), ..Got::default() },
         };
-        // A refresh in the background may be on its way.
+        // A refresh in the background may be running.
         layer.idle().await;
         let seen = origin.lock().unwrap().seen.clone();
         check(&exchange, &got, &seen).map_err(|why| format!("  {line}\n  {why}"))?;

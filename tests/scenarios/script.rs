@@ -12,19 +12,22 @@
 //! ```
 //!
 //! `SECONDS` is the time that passes before the request: `+60`, or `-60` if the clock is set back.
-//! `ORIGIN` is `-` (the origin is not asked), `error` (the call fails), or the origin's answer: a
-//! status, fields and a body. `sees {field: value}` and `sees no FIELD` before it say what the
-//! request has that reaches the origin. A field that is expected with the value `none` is absent.
-//! Options of the request stand behind the path: `!refresh`, `!force-refresh`, `!no-store` and
-//! `!do-not-store` (an expiration). With `!read-only`, the request is sent to a layer over the same
-//! store that is read-only.
-//! `OUTCOME` is an outcome as [`larder::Outcome`] prints it, or its first word. `STORED` is `stored`
-//! or the name of a refusal.
+//!
+//! `ORIGIN` is `-` (the origin is not called), `error` (the call fails), or the origin's answer: a
+//! status, fields and a body. Before it, `sees {field: value}` and `sees no FIELD` describe the
+//! request that reaches the origin. A field with the expected value `none` is absent.
+//!
+//! Options of the request follow the path: `!refresh`, `!force-refresh`, `!no-store` and
+//! `!do-not-store` (an expiration). With `!read-only`, the request is sent to a read-only layer
+//! over the same store.
+//!
+//! `OUTCOME` is an outcome as [`larder::Outcome`] prints it, or its first word. `STORED` is
+//! `stored` or the name of a refusal.
 
 /// A header field.
 pub(crate) type Field = (String, String);
 
-/// A field of the request that reaches the origin; `None` where it has to be absent.
+/// A field of the request that reaches the origin. `None` if it must be absent.
 pub(crate) type Sight = (String, Option<String>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub(crate) enum Origin {
 pub(crate) enum Step {
     Purge(String),
     Settle,
-    /// The store takes nothing new, or does again.
+    /// Whether the store refuses new responses.
     StoreIsFull(bool),
     Exchange(Box<Exchange>),
 }
@@ -148,7 +151,7 @@ fn message(text: &str) -> Option<Message> {
     Some(Message { status: status.parse().ok()?, fields, body: body.join(" ") })
 }
 
-/// The words outside of braces, and the fields within.
+/// The words outside of braces, and the fields inside them.
 fn tokens(mut text: &str) -> Option<(Vec<String>, Vec<Field>)> {
     let (mut words, mut fields) = (Vec::new(), Vec::new());
     loop {

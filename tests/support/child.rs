@@ -1,4 +1,5 @@
-//! A test's own program once more, as a process of its own: to share a store with, to kill, and to measure.
+//! Runs a test's program once more, in a process of its own: to share a store with it, to kill it,
+//! and to measure it.
 
 #![allow(dead_code)]
 
@@ -10,21 +11,21 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The variable that tells a child process that it is one, and what it is to work on.
+/// The variable that marks a child process and carries its input.
 pub(crate) const CHILD: &str = "LARDER_TEST_CHILD";
 
-/// The path that a child process is given; `None` in the test itself.
+/// The path that a child process receives. `None` in the test itself.
 pub(crate) fn child_path() -> Option<PathBuf> {
     env::var_os(CHILD).map(PathBuf::from)
 }
 
-/// The word that a child process is given; `None` in the test itself.
+/// The word that a child process receives. `None` in the test itself.
 pub(crate) fn child_word() -> Option<String> {
     env::var(CHILD).ok()
 }
 
-/// The test of this name once more, in a process of its own, with `word` in [`CHILD`]. What it prints can be
-/// [heard](hear).
+/// Runs the test of this name again in a process of its own, with `word` in [`CHILD`]. The test can
+/// wait for its output with [`hear`].
 pub(crate) fn child(test: &str, word: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, word);
@@ -32,7 +33,7 @@ pub(crate) fn child(test: &str, word: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Waits until the child has said `word` so many times.
+/// Waits until the child has said `word` `times` times.
 pub(crate) fn hear(child: &mut Child, word: &str, times: usize) {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     for _ in 0..times {
@@ -41,13 +42,13 @@ pub(crate) fn hear(child: &mut Child, word: &str, times: usize) {
     }
 }
 
-/// Says `word` to the test that has started this process.
+/// Says `word` to the test that started this process.
 pub(crate) fn say(word: &str) {
     println!("{word}");
     std::io::stdout().flush().unwrap();
 }
 
-/// The most memory that this process has had so far, in bytes.
+/// The peak of this process's memory, in bytes.
 #[cfg(target_os = "linux")]
 pub(crate) fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

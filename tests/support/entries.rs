@@ -1,4 +1,4 @@
-//! Entries for the tests of stores: keys, heads and bodies made of numbers, written to and read from any store.
+//! Entries for the tests of stores: keys, heads and bodies that are made from numbers.
 
 #![allow(dead_code)]
 
@@ -24,7 +24,7 @@ pub(crate) fn head_at(stored_at: Timestamp) -> Head {
     Head::new(Method::GET, "http://example.com/", parts, stored_at)
 }
 
-/// A body of `len` bytes that no other `seed` has anywhere.
+/// A body of `len` bytes that differs from the bodies of other seeds everywhere.
 pub(crate) fn body(seed: u64, len: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -38,7 +38,7 @@ pub(crate) fn body(seed: u64, len: usize) -> Bytes {
     bytes.into()
 }
 
-/// What a writer is given of `body`, one after the other.
+/// The chunks of `body` that a writer receives.
 pub(crate) fn pieces(body: &Bytes) -> impl Iterator<Item = Bytes> {
     let body = body.clone();
     (0..body.len()).step_by(50_000).map(move |at| body.slice(at..(at + 50_000).min(body.len())))
@@ -63,11 +63,12 @@ pub(crate) async fn get(store: &impl Store, key: Key) -> Option<Bytes> {
     }
 }
 
-/// How many operations [`mixed`] is.
+/// The number of operations of [`mixed`].
 const OPERATIONS: u64 = 10_000;
 
-/// Ten thousand operations of all kinds by eight tasks at once, on keys that all who do so share. None of them fails, and
-/// no body is another's or belongs to another head. Every tenth body has `large` bytes.
+/// Runs ten thousand operations of all kinds in eight tasks, on keys that all callers share. No
+/// operation fails, and each body belongs to its key and its head. Every tenth body has `large`
+/// bytes.
 pub(crate) async fn mixed(store: &impl Store, seed: u64, large: usize, stored_at: Timestamp) {
     let tagged = |tag: String| head_at(stored_at).with_tags(vec![tag.into()]);
     let expires_at = stored_at.saturating_add(std::time::Duration::from_secs(600));
@@ -78,7 +79,7 @@ pub(crate) async fn mixed(store: &impl Store, seed: u64, large: usize, stored_at
             let (number, what) = ((state >> 33) % 200, (state >> 50) % 16);
             let len = if number % 10 == 0 { large } else { 1_000 };
             let tag = format!("tag {}", number % 20);
-            // Each entry has one of several bodies of one length, and its head says which one.
+            // Each entry has one of several bodies of the same length. Its head says which one.
             let version = (state >> 41) % 3;
             let content = |version: u64| body(number + 1_000 * version, len);
             let name = |version: u64| format!("version {version}");

@@ -1,5 +1,6 @@
-"""A server of MongoDB's protocol for the tests: arguments are its folder, its port, and how often it looks for expired
-documents, in seconds. It prints its address once it listens, and ends at SIGTERM."""
+"""A server of MongoDB's protocol for the tests. Its arguments are its folder, its port, and the
+seconds between two searches for expired documents. It prints its address when it listens, and ends
+at SIGTERM."""
 
 import signal
 import sys

@@ -1,6 +1,8 @@
-//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of
-//! this machine alone, ended with the test. They are SecantusDB, which `tests/run.sh` installs into
-//! `.mongo-venv`; `MONGODB_URI` names a server to be used in their place where a plain one will do.
+//! Servers of MongoDB's protocol for the tests. Each has its own folder and a free port of this
+//! machine only, and ends with its test.
+//!
+//! The server is SecantusDB, which `tests/run.sh` installs into `.mongo-venv`. If `MONGODB_URI` is
+//! set, tests for which a plain server suffices use that server instead.
 
 #![allow(dead_code)]
 
@@ -22,7 +24,7 @@ use super::process::{Process, on_a_free_port};
 /// The database of all tests.
 pub(crate) const DATABASE: &str = "larder-test";
 
-/// The URL of some server, and what ends it.
+/// The URL of a server, and the handle that ends the server.
 pub(crate) fn any_server() -> (String, Option<Server>) {
     if let Ok(url) = env::var("MONGODB_URI") {
         return (url, None);
@@ -31,7 +33,7 @@ pub(crate) fn any_server() -> (String, Option<Server>) {
     (server.url(), Some(server))
 }
 
-/// Drops what the tests made under a namespace, and nothing else.
+/// Drops the collections of a namespace only.
 pub(crate) async fn drop_namespace(url: &str, namespace: &str) {
     let database = Client::with_uri_str(url).await.unwrap().database(DATABASE);
     for name in ["entries", "files", "chunks"] {
@@ -42,7 +44,7 @@ pub(crate) async fn drop_namespace(url: &str, namespace: &str) {
 /// A running server.
 pub(crate) struct Server {
     pub(crate) port: u16,
-    /// How often it looks for expired documents, in seconds.
+    /// The seconds between two searches for expired documents.
     sweep: &'static str,
     // The process ends before its folder goes.
     process: Process,
@@ -50,12 +52,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that expires nothing by itself while a test lasts.
+    /// A server that removes no expired documents during a test.
     pub(crate) fn start() -> Self {
         Self::sweeping("100000")
     }
 
-    /// A server that looks for expired documents every second.
+    /// A server that removes expired documents every second.
     pub(crate) fn expiring() -> Self {
         Self::sweeping("1")
     }
@@ -72,17 +74,17 @@ impl Server {
         format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
     }
 
-    /// Ends the server as a power cut would.
+    /// Kills the server, as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Starts it again, on the same port, with what it had.
+    /// Starts the server again on the same port, with the same data.
     pub(crate) fn run(&mut self) {
         assert!(self.try_run(), "the server ended at once");
     }
 
-    /// Waits until it says that it listens; `false` where it has ended.
+    /// Waits until the server says that it listens. Returns `false` if it has ended.
     fn try_run(&mut self) -> bool {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.ancestors().find(|folder| folder.join("tests/support").exists()).unwrap();
@@ -115,7 +117,7 @@ impl Server {
         self.database().await.collection(name)
     }
 
-    /// Has the next `times` commands of these names fail as `how` says.
+    /// Makes the next `times` commands with these names fail as `how` says.
     pub(crate) async fn fail(&self, commands: &[&str], times: i32, how: Document) {
         let mut data = doc! { "failCommands": commands };
         data.extend(how);

@@ -1,4 +1,5 @@
-//! A runtime that shows where work runs: its only blocking thread is occupied, so what needs that thread does not end.
+//! A runtime that shows where work runs. Its only blocking thread is occupied, so work that needs
+//! this thread does not end.
 
 #![allow(dead_code)]
 
@@ -34,13 +35,13 @@ impl Occupied {
         self.thread = Some(thread);
     }
 
-    /// Lets the blocking thread do all that was left for it.
+    /// Lets the blocking thread finish its queue.
     pub(crate) fn free(&mut self) {
         self.thread = None;
         self.runtime.block_on(self.runtime.spawn_blocking(|| ())).unwrap();
     }
 
-    /// What `work` returns if it ends where it is called.
+    /// Returns the result of `work` if it ends on the calling thread.
     pub(crate) fn in_place<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         self.runtime.block_on(poll_fn(|cx| match work.as_mut().poll(cx) {

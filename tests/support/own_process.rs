@@ -1,5 +1,5 @@
-//! Tests of a store that run in a process of their own as well: two that share a store, and one
-//! whose memory is measured.
+//! Tests of a store that also run in a process of their own: two processes that share a store, and
+//! one whose memory is measured.
 
 #![allow(dead_code)]
 
@@ -41,19 +41,19 @@ pub(crate) async fn two_processes_do_ten_thousand_operations_each(
     for tag in 0..20 {
         removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
     }
-    assert_eq!(removed, entries, "the indexes know of every entry");
+    assert_eq!(removed, entries, "the indexes have every entry");
     assert_eq!(store.len().await.unwrap(), 0);
 }
 
-/// Writes and reads a body of so many MiB, in a process of its own.
+/// Writes and reads a body of `mib` MiB in a process of its own.
 #[cfg(target_os = "linux")]
-pub(crate) async fn a_large_body_passes_through_little_memory(store: &impl Store, mib: usize) {
+pub(crate) async fn large_body_takes_little_memory(store: &impl Store, mib: usize) {
     let before = peak();
     let block = body(1, MIB);
     let head = head_at(std::time::SystemTime::now().into());
     let mut writer = store.put(&key(1), head).await.unwrap();
     for _ in 0..mib {
-        // A memory of its own each time, as from a socket.
+        // Each chunk has memory of its own, as from a socket.
         writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
     }
     writer.finish(None).await.unwrap();
@@ -68,7 +68,7 @@ pub(crate) async fn a_large_body_passes_through_little_memory(store: &impl Store
     assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
 }
 
-/// Runs the test `name` for that.
+/// Runs the test `name`, which measures its memory, in a process of its own.
 pub(crate) fn grows_little(name: &str, word: impl AsRef<OsStr>) {
     let output = child(name, word).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

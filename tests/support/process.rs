@@ -1,5 +1,4 @@
-//! What the servers that tests start have in common: namespaces, ports, and a process that ends
-//! with the test.
+//! Parts that all test servers share: namespaces, ports, and a process that ends with the test.
 
 #![allow(dead_code)]
 
@@ -21,16 +20,16 @@ pub(crate) fn unique_name() -> String {
     format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above
-/// it, as well.
+/// A free port. The port 10,000 above it, on which the nodes of a cluster talk to each other, is
+/// free too.
 pub(crate) fn free_port() -> u16 {
-    // What was given out is not given out again, for its server may still be starting.
+    // No port is handed out twice, because its server may still be starting.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Those that the system gives out may be given to somebody else in the next moment; ours
-        // lie below.
+        // The system may hand out its own ports to another process at any time. Ours are below its
+        // range.
         let port = 10_000 + port % 20_000;
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if free(port) && free(port + 10_000) && GIVEN.lock().unwrap().insert(port) {
@@ -39,19 +38,19 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Starts a server on a free port by `run`, which says whether the server came up there.
+/// Starts a server on a free port. `run` returns `None` if the server did not start there.
 pub(crate) fn on_a_free_port<S>(run: impl FnMut(u16) -> Option<S>) -> S {
-    // Another process may have taken the port meanwhile.
+    // Another process may have taken the port in the meantime.
     let mut ports = std::iter::repeat_with(free_port).take(6);
     ports.find_map(run).unwrap_or_else(|| panic!("the server ends as soon as it is started"))
 }
 
-/// The process of a server, if it runs.
+/// The process of a server, while it runs.
 #[derive(Default)]
 pub(crate) struct Process(pub(crate) Option<Child>);
 
 impl Process {
-    /// Ends the server as a power cut would.
+    /// Kills the server, as a power cut would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.0.take() {
             process.kill().unwrap();

@@ -1,5 +1,5 @@
-//! A way to a server that can be cut or stalled, on which a message can be held back, and which
-//! counts round trips.
+//! A proxy in front of a server. It can cut or stall connections, hold back a message, and count
+//! round trips.
 
 #![allow(dead_code)]
 
@@ -20,14 +20,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How long an answer is held back, so that commands that do not wait for it arrive meanwhile.
+/// The delay of an answer. Commands that do not wait for the answer arrive in this time.
 const DELAY: Duration = Duration::from_millis(40);
 
-/// Returns the name of the command that bytes of a client begin with; `None` for what is not
+/// Returns the name of the command with which a client's bytes begin. `None` for bytes that are not
 /// counted.
 type CommandOf = fn(&[u8]) -> Option<String>;
 
-/// What an operation has sent.
+/// The commands of an operation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) commands: BTreeMap<String, u64>,
@@ -51,14 +51,14 @@ pub(crate) struct Proxy {
 
 struct State {
     command_of: CommandOf,
-    /// What was sent, and whether it was since the last answer.
+    /// The commands, and whether one was sent since the last answer.
     sent: Mutex<(Sent, bool)>,
     refusing: AtomicBool,
     stalled: AtomicBool,
     connections: AtomicUsize,
-    /// What the next message to be held back has in it.
+    /// The text of the message that is held back next.
     word: Mutex<Option<String>>,
-    /// Whether one is.
+    /// Whether a message is held back.
     held: watch::Sender<bool>,
 }
 
@@ -81,12 +81,12 @@ impl State {
 }
 
 impl Proxy {
-    /// Begins to listen, in front of the server on `port`.
+    /// Listens in front of the server on `port`.
     pub(crate) async fn to(port: u16) -> Self {
         Self::counting(port, |_| None).await
     }
 
-    /// A proxy that counts commands, and holds back their answers for a moment.
+    /// A proxy that counts commands and delays their answers for a moment.
     pub(crate) async fn counting(port: u16, command_of: CommandOf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -131,7 +131,7 @@ impl Proxy {
         Self { address, cut, state, task }
     }
 
-    /// What `what` sends.
+    /// Returns the result of `what`, and the commands that it sent.
     pub(crate) async fn of<T>(&self, what: impl Future<Output = T>) -> (T, Sent) {
         *self.state.sent.lock().unwrap() = Default::default();
         let answer = what.await;
@@ -147,29 +147,29 @@ impl Proxy {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Whether new connections are closed at once.
+    /// If `refuse`, new connections are closed at once.
     pub(crate) fn refuse(&self, refuse: bool) {
         self.state.refusing.store(refuse, Ordering::SeqCst);
     }
 
-    /// Whether nothing comes through, in either direction. What has come until then is lost with
-    /// its connection.
+    /// If `stall`, nothing passes in either direction. What arrives in that time is lost with its
+    /// connection.
     pub(crate) fn stall(&self, stall: bool) {
         self.state.stalled.store(stall, Ordering::SeqCst);
     }
 
-    /// Holds back the next message that has `word` in it, and what comes over its connection behind
-    /// it; all else goes on.
+    /// Holds back the next message that contains `word`, and what follows it on its connection.
+    /// Other connections go on.
     pub(crate) fn hold(&self, word: impl Into<String>) {
         *self.state.word.lock().unwrap() = Some(word.into());
     }
 
-    /// Waits until there is such a message.
+    /// Waits until a message is held back.
     pub(crate) async fn held(&self) {
         self.state.held.subscribe().wait_for(|held| *held).await.unwrap();
     }
 
-    /// Lets go of it.
+    /// Releases the message.
     pub(crate) fn release(&self) {
         self.state.held.send_replace(false);
     }
@@ -204,7 +204,7 @@ async fn pump(
             },
         };
         if state.stalled.load(Ordering::SeqCst) {
-            // As a host that is not there any more: nobody is told.
+            // Like a host that has vanished: its peers receive no error.
             let _never = cuts.changed().await;
             return;
         }

@@ -1,4 +1,4 @@
-//! Where an embedded store reads: on the calling thread, or off it. The same for each engine.
+//! Where an embedded store reads: on the calling thread, or off it. Each engine has these tests.
 
 #![allow(dead_code)]
 
@@ -11,10 +11,10 @@ use super::{
     occupied::Occupied,
 };
 
-/// The length of a body that is read with its head, and of one that is not.
+/// The lengths of a body that is read with its head, and of one that is not.
 const LENGTHS: [(u64, usize); 2] = [(1, 10), (2, 700_000)];
 
-/// Whether a hit, small or large, is read on the calling thread up to its first chunk.
+/// Returns whether hits are read on the calling thread up to their first chunk.
 pub(crate) fn is_read_in_place(occupied: &Occupied, store: &impl Store) -> bool {
     let [small, large] = LENGTHS.map(|(number, _)| {
         let found = occupied.in_place(async {
@@ -27,7 +27,7 @@ pub(crate) fn is_read_in_place(occupied: &Occupied, store: &impl Store) -> bool 
     small
 }
 
-/// The store with a small and a large entry.
+/// Stores a small and a large entry.
 pub(crate) fn filled<S: Store>(occupied: &Occupied, store: S) -> S {
     occupied.runtime.block_on(async {
         for (number, len) in LENGTHS {
@@ -38,8 +38,12 @@ pub(crate) fn filled<S: Store>(occupied: &Occupied, store: S) -> S {
     store
 }
 
-/// One store that reads off the calling thread, and others that read on it. Both read what was written.
-pub(crate) fn a_setting_decides<S: Store>(off_thread: S, in_place: impl IntoIterator<Item = S>) {
+/// Compares a store that reads off the calling thread with others that read on it. All of them
+/// return what was written.
+pub(crate) fn setting_decides_where_hits_are_read<S: Store>(
+    off_thread: S,
+    in_place: impl IntoIterator<Item = S>,
+) {
     let mut occupied = Occupied::new();
     let off_thread = filled(&occupied, off_thread);
     assert!(!is_read_in_place(&occupied, &off_thread));
@@ -58,8 +62,9 @@ pub(crate) fn a_setting_decides<S: Store>(off_thread: S, in_place: impl IntoIter
     }
 }
 
-/// A time limit over a store whose setting is to read in place: it decides for its own handle, through every wrapper.
-pub(crate) fn a_time_limit_decides_for_its_handle_alone(store: impl Store) {
+/// Puts a time limit over a store that is set to read in place. The limit moves the reads of its
+/// own handle off the thread, through every wrapper.
+pub(crate) fn time_limit_moves_reads_off_thread_for_its_handle_only(store: impl Store) {
     const LIMIT: Duration = Duration::from_secs(3_600);
     let occupied = Occupied::new();
     let store = filled(&occupied, store);

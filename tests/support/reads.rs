@@ -1,5 +1,5 @@
-//! How often a store is read for one request: once for the variant under the primary key, twice for the others, and for
-//! a `HEAD` at most once more, where nothing of a `GET` is stored.
+//! The number of store reads for a request: one for the variant under the primary key, and two for
+//! another variant. A `HEAD` takes one more if no response to a `GET` is stored.
 
 #![allow(dead_code)]
 
@@ -64,13 +64,13 @@ impl<S: Store> Store for Counting<S> {
     }
 }
 
-/// What a request has come to: whether it was a hit, and how many reads it cost.
+/// Whether a request was a hit, and the number of its reads.
 type Cost = (bool, u64);
 
-/// Asks for variants of a response over `store`, which must be empty, and compares what each request costs.
+/// Requests variants of a response over an empty store, and checks the reads of each request.
 pub(crate) async fn are_counted(store: impl Store) {
     let reads = Arc::new(AtomicU64::new(0));
-    // A real clock's time, since servers remove what has expired by their own.
+    // The current time, because servers remove expired entries by their own clock.
     let clock = ManualClock::new(std::time::SystemTime::now().into());
     let layer = CacheLayer::private(Counting { store, reads: reads.clone() })
         .expire_after(Duration::from_secs(3600))
@@ -100,18 +100,18 @@ pub(crate) async fn are_counted(store: impl Store) {
     };
     let (get, head) = (|| Method::GET, || Method::HEAD);
 
-    assert_eq!(ask(get(), "/", "gzip").await, (false, 1), "nothing is there");
-    assert_eq!(ask(get(), "/", "gzip").await, (true, 1), "the resident");
+    assert_eq!(ask(get(), "/", "gzip").await, (false, 1), "the store is empty");
+    assert_eq!(ask(get(), "/", "gzip").await, (true, 1), "the resident is a hit");
     assert_eq!(
         ask(get(), "/", "br").await,
         (false, 2),
-        "the lookup, and what leads to it from now on"
+        "one to look up, and one to update the resident"
     );
     assert_eq!(ask(get(), "/", "br").await, (true, 2), "another variant");
     assert_eq!(
         ask(get(), "/", "zstd").await,
         (false, 3),
-        "one to see that the resident is still there"
+        "one more to check that the resident is still there"
     );
     for _ in 0..2 {
         assert_eq!(ask(get(), "/", "gzip").await, (true, 1));
@@ -119,10 +119,14 @@ pub(crate) async fn are_counted(store: impl Store) {
         assert_eq!(ask(get(), "/", "zstd").await, (true, 2));
     }
 
-    assert_eq!(ask(head(), "/", "gzip").await, (true, 1), "answered by the response to a GET");
+    assert_eq!(ask(head(), "/", "gzip").await, (true, 1), "the response to a GET answers a HEAD");
     assert_eq!(ask(head(), "/", "br").await, (true, 2));
     assert_eq!(ask(head(), "/head", "gzip").await, (false, 2));
-    assert_eq!(ask(head(), "/head", "gzip").await, (true, 2), "its own, beside nothing of a GET");
+    assert_eq!(
+        ask(head(), "/head", "gzip").await,
+        (true, 2),
+        "a response to a HEAD, without one to a GET"
+    );
     assert_eq!(ask(head(), "/head", "br").await, (false, 3));
     assert_eq!(ask(head(), "/head", "br").await, (true, 3));
 }

@@ -1,6 +1,7 @@
-//! Redis servers for the tests, each in a folder of its own and on a free port of this machine
-//! alone, ended with the test. `REDIS_URL` names a server to be used in their place where a plain
-//! one will do.
+//! Redis servers for the tests. Each has its own folder and a free port of this machine only, and
+//! ends with its test.
+//!
+//! If `REDIS_URL` is set, tests for which a plain server suffices use that server instead.
 
 #![allow(dead_code)]
 
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 use super::process::{Process, free_port, on_a_free_port, unique_name};
 
-/// Nothing takes so long unless it never comes.
+/// A time after which a test fails, because what it waits for never comes.
 const NEVER: Duration = Duration::from_secs(120);
 
 /// A namespace that no other test has, in this run or another.
@@ -25,7 +26,7 @@ pub(crate) fn namespace() -> String {
     format!("larder-{}:", unique_name())
 }
 
-/// The URL of some server, and what ends it.
+/// The URL of a server, and the handle that ends the server.
 pub(crate) fn any_server() -> (String, Option<Server>) {
     if let Ok(url) = env::var("REDIS_URL") {
         return (url, None);
@@ -44,7 +45,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server alone, which keeps nothing on its disk.
+    /// A single server, which stores nothing on disk.
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
@@ -56,7 +57,7 @@ impl Server {
         })
     }
 
-    /// A Sentinel with what stands in the file `config`, which it writes to.
+    /// A Sentinel with the configuration file `config`, to which it writes.
     pub(crate) fn sentinel(config: &Path) -> Self {
         let mut server = Self::on(free_port(), &[]);
         let mut command = Command::new("redis-server");
@@ -77,12 +78,12 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Ends the server as a power cut would.
+    /// Kills the server, as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Starts it again, on the same port.
+    /// Starts the server again on the same port.
     pub(crate) fn run(&mut self) {
         assert!(self.try_run(), "redis-server ended at once");
     }
@@ -97,7 +98,7 @@ impl Server {
         self.wait()
     }
 
-    /// Waits until this very process answers; `false` where it has ended.
+    /// Waits until this process answers. Returns `false` if it has ended.
     fn wait(&mut self) -> bool {
         let begin = Instant::now();
         while let Some(process) = &mut self.process.0 {
@@ -122,7 +123,7 @@ impl Server {
     }
 
     pub(crate) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_ask(words).unwrap_or_else(|| panic!("{words:?} gets no fitting answer"))
+        self.try_ask(words).unwrap_or_else(|| panic!("{words:?} has no valid answer"))
     }
 
     fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> Option<T> {
@@ -152,8 +153,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        // Longer than any of them stands still where the machine has too much to do: one that was
-        // given up by the others would fail what it is asked.
+        // Longer than any node stands still on a busy machine. If the others give a node up, its
+        // commands fail.
         let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000"];
         let nodes: Vec<_> = (0..3).map(|_| Server::start_with(&args)).collect();
         for (node, slots) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
@@ -167,7 +168,7 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until every node knows all of them, and takes commands.
+    /// Waits until each node knows all others and accepts commands.
     pub(crate) fn wait(&self) {
         let begin = Instant::now();
         let ready = |node: &Server| {
@@ -175,7 +176,7 @@ impl Cluster {
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         };
         while !self.nodes.iter().all(ready) {
-            assert!(begin.elapsed() < NEVER, "the cluster does not come together");
+            assert!(begin.elapsed() < NEVER, "the cluster does not form");
             thread::sleep(Duration::from_millis(50));
         }
     }

@@ -1,5 +1,4 @@
-//! What the tests of the stores on servers have in common: heads, waiting, and requests through a
-//! cache over a store.
+//! Helpers for the stores on servers: heads, waiting, and requests through a cache over a store.
 
 #![allow(dead_code)]
 
@@ -29,7 +28,7 @@ use super::{
     proxy::Proxy,
 };
 
-/// Nothing takes so long unless it never comes.
+/// A time after which a test fails, because what it waits for never comes.
 pub(crate) const NEVER: Duration = Duration::from_secs(120);
 
 pub(crate) fn now() -> Timestamp {
@@ -52,12 +51,12 @@ pub(crate) fn expiring(after: Duration) -> Head {
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let begin = Instant::now();
     while !is_so().await {
-        assert!(begin.elapsed() < NEVER, "{what}: it never came to pass");
+        assert!(begin.elapsed() < NEVER, "{what}: it never happened");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Whether a response is from the store, and its body.
+/// Whether a response came from the store, and its body.
 type Fetched = (bool, Bytes);
 
 /// The cause of a body's error.
@@ -84,8 +83,8 @@ pub(crate) async fn fetch(
     Ok((hit, bytes))
 }
 
-/// Asks the store for something of each kind at the same time. The server cannot be reached.
-pub(crate) async fn all_are_refused(store: &impl Store) {
+/// Runs an operation of each kind at the same time while the server cannot be reached.
+pub(crate) async fn every_operation_is_refused(store: &impl Store) {
     let (a, b, c, d) = future::join4(
         store.get(&key(1)),
         put(store, key(2), tagged(&["a"]), body(2, 9)),
@@ -98,9 +97,9 @@ pub(crate) async fn all_are_refused(store: &impl Store) {
     }
 }
 
-/// Cuts the connections amid a write: nothing is stored, or all of it. `found` looks for the entry
-/// afterwards.
-pub(crate) async fn a_cut_write_is_whole_or_missing<S: Store>(
+/// Cuts the connections during a write. The entry is then stored as a whole, or not at all. `found`
+/// reads the entry afterwards.
+pub(crate) async fn entry_of_a_cut_write_is_whole_or_missing<S: Store>(
     store: &S,
     proxy: &Proxy,
     found: impl AsyncFn() -> Option<Bytes>,
@@ -119,9 +118,9 @@ pub(crate) async fn a_cut_write_is_whole_or_missing<S: Store>(
     }
 }
 
-/// Sends requests by eight tasks while `server` kills the server (`false`) and starts it again
-/// (`true`), twice. No request fails, and the store is used again.
-pub(crate) async fn kills_fail_no_request(
+/// Sends requests from eight tasks. `server` kills the server (`false`) and starts it again
+/// (`true`), twice. No request fails, and later requests use the store again.
+pub(crate) async fn requests_succeed_while_the_server_is_killed(
     store: impl Store,
     name: &'static str,
     mut server: impl FnMut(bool),
@@ -134,7 +133,7 @@ pub(crate) async fn kills_fail_no_request(
         tokio::spawn(async move {
             let mut number = worker;
             while !stop.load(SeqCst) {
-                // Some inline, some in chunks.
+                // Some bodies are inline, and others in chunks.
                 number = (number + 1) % 20;
                 let len = if number % 4 == 0 { 900_000 } else { 5_000 };
                 match fetch(&layer, number, len).await {
@@ -142,8 +141,8 @@ pub(crate) async fn kills_fail_no_request(
                         assert_eq!(bytes, body(number, len), "a wrong body");
                         hits.fetch_add(u64::from(hit), SeqCst);
                     }
-                    // A hit whose store goes away amid its body ends in an error: the head was sent
-                    // already.
+                    // If the store goes away during the body of a hit, the body ends in an error,
+                    // because the head was already sent.
                     Err(error) => assert!(error.contains(name), "{error}"),
                 }
             }

@@ -1,4 +1,4 @@
-//! What each embedded store shows in a file of its own. The tests of each store open the file, and count its rows.
+//! Tests that all embedded stores share. Each store opens its own file, and counts its rows.
 
 #![allow(dead_code)]
 
@@ -21,15 +21,16 @@ fn head() -> Head {
     head_at(STORED_AT)
 }
 
-/// The answer of a closed store.
-pub(crate) fn is_closed<T>(answer: Result<T>) {
+/// Checks that the store reports that it is closed.
+pub(crate) fn assert_closed<T>(answer: Result<T>) {
     let error = answer.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("is closed"), "{error}");
 }
 
-/// It leaves an entry of 500,000 bytes, and a body of which as much was written.
-pub(crate) async fn a_closed_store_says_so<S: Store>(
+/// Checks that a closed store fails every operation. Leaves an entry of 500,000 bytes, and an
+/// unfinished body of which 500,000 bytes are written.
+pub(crate) async fn every_operation_of_a_closed_store_fails<S: Store>(
     store: S,
     close: impl AsyncFn(&S) -> Result<()>,
 ) {
@@ -41,22 +42,22 @@ pub(crate) async fn a_closed_store_says_so<S: Store>(
     close(&store).await.unwrap();
     close(&clone).await.unwrap();
 
-    is_closed(clone.get(&key(1)).await);
-    is_closed(clone.put(&key(1), head()).await);
-    is_closed(clone.update(&key(1), Version::new(1), head()).await);
-    is_closed(clone.remove(&key(1)).await);
-    is_closed(clone.remove_expired(Timestamp::MAX).await);
-    is_closed(clone.remove_tagged("a").await);
-    is_closed(clone.clear().await);
-    is_closed(clone.len().await);
-    is_closed(clone.size_bytes().await);
-    is_closed(Box::pin(clone.scan()).next().await.unwrap());
-    is_closed(writing.finish(None).await);
-    is_closed(read(reading).await);
+    assert_closed(clone.get(&key(1)).await);
+    assert_closed(clone.put(&key(1), head()).await);
+    assert_closed(clone.update(&key(1), Version::new(1), head()).await);
+    assert_closed(clone.remove(&key(1)).await);
+    assert_closed(clone.remove_expired(Timestamp::MAX).await);
+    assert_closed(clone.remove_tagged("a").await);
+    assert_closed(clone.clear().await);
+    assert_closed(clone.len().await);
+    assert_closed(clone.size_bytes().await);
+    assert_closed(Box::pin(clone.scan()).next().await.unwrap());
+    assert_closed(writing.finish(None).await);
+    assert_closed(read(reading).await);
 }
 
-/// The store has 200,000 bytes. Returns the number of entries that it has in the end.
-pub(crate) async fn a_crawl_passes_through_the_window(
+/// Fills a store of 200,000 bytes. Returns the number of entries at the end.
+pub(crate) async fn crawl_evicts_its_own_entries(
     store: &impl Store,
     evicted: impl Fn() -> Evicted,
 ) -> u64 {
@@ -75,7 +76,8 @@ pub(crate) async fn a_crawl_passes_through_the_window(
     }
     assert!(!has(150).await);
 
-    // What comes back, or is read while it is new, stays. Others go, those that were read last.
+    // An entry that is stored again soon or read while it is new stays. Others are evicted, and
+    // those that were read go last.
     for number in 150..160 {
         fill(number).await;
     }
@@ -87,15 +89,15 @@ pub(crate) async fn a_crawl_passes_through_the_window(
     assert!(has(219).await && has(210).await && !has(5).await);
 
     let len = store.len().await.unwrap();
-    // All take the same, so that what has gone is known by what is left.
+    // All entries have the same size, so the remaining ones tell what was evicted.
     let (evicted, size) = (evicted(), store.size_bytes().await.unwrap());
     assert_eq!(evicted.entries, 18 + 100 + 10 + 20 - len);
     assert_eq!(evicted.bytes, evicted.entries * (size / len));
     len
 }
 
-/// The store has 3 MiB. Returns the number of entries that it has in the end; one has 2.5 MiB.
-pub(crate) async fn large_bodies_make_room_by_their_size(store: &impl Store) -> u64 {
+/// Fills a store of 3 MiB. Returns the number of entries at the end, one of which has 2.5 MiB.
+pub(crate) async fn large_bodies_evict_by_their_size(store: &impl Store) -> u64 {
     for number in 0..30 {
         put(store, key(number), head(), body(number, 20_000)).await.unwrap();
     }
@@ -106,7 +108,7 @@ pub(crate) async fn large_bodies_make_room_by_their_size(store: &impl Store) -> 
 
     let error = put(store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // By its head alone as well.
+    // A head alone may be too large as well.
     let long = Response::builder().header("x-long", vec![b'a'; 4 * MIB].as_slice());
     let (parts, ()) = long.body(()).unwrap().into_parts();
     let long = Head::new(Method::GET, "/", parts, Timestamp::MIN);
@@ -116,7 +118,7 @@ pub(crate) async fn large_bodies_make_room_by_their_size(store: &impl Store) -> 
     store.len().await.unwrap()
 }
 
-pub(crate) async fn writers_that_nobody_polls_hold_no_other_up(store: &impl Store) {
+pub(crate) async fn writers_that_are_not_polled_do_not_block_others(store: &impl Store) {
     let mut stalled = Vec::new();
     for number in 0..64 {
         let mut writing = Box::pin(async move {
@@ -125,7 +127,7 @@ pub(crate) async fn writers_that_nobody_polls_hold_no_other_up(store: &impl Stor
                 writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
             }
         });
-        // Polled until it waits for room once, and then never again.
+        // Polled until it waits for room once, and never again.
         std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
         stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
     }
@@ -136,7 +138,7 @@ pub(crate) async fn writers_that_nobody_polls_hold_no_other_up(store: &impl Stor
 
 #[cfg(target_os = "linux")]
 pub(crate) mod limits {
-    //! In a process of its own, with limits.
+    //! Tests in a process of their own, with limits.
 
     use std::{env, process::Command};
 
@@ -145,7 +147,8 @@ pub(crate) mod limits {
 
     /// Runs the test `name` in a process that may not write beyond the first 8 MiB of a file.
     pub(crate) fn survives_on_8_mib(name: &str, path: &Path) {
-        // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
+        // The signal of the limit would end the process. If it is ignored, the call fails. The
+        // limit counts blocks of 512 bytes.
         let output = Command::new("sh")
             .args([
                 "-c",
@@ -160,26 +163,27 @@ pub(crate) mod limits {
         assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// What that process does. It leaves 100 entries of 200,000 bytes, from number 2,000 on, besides others.
-    pub(crate) async fn a_full_disk_is_an_error_and_room_is_used_again(store: &impl Store) {
+    /// The work of that process. It leaves 100 entries of 200,000 bytes, from number 2,000 on,
+    /// among others.
+    pub(crate) async fn full_disk_is_an_error_and_freed_space_is_used_again(store: &impl Store) {
         put(store, key(0), head(), body(0, 100_000)).await.unwrap();
         let mut number = 0;
         let error = loop {
             number += 1;
-            assert!(number < 1_000, "the limit was never met");
+            assert!(number < 1_000, "the limit was never reached");
             if let Err(error) = put(store, key(number), head(), body(number, 200_000)).await {
                 break error;
             }
         };
         assert_eq!(error.kind(), ErrorKind::Full, "{error}");
         assert!(error.to_string().contains("make room"), "{error}");
-        // What failed is not there, and nothing is there in part.
+        // The entry that failed is absent, and no entry is stored in part.
         assert_eq!(get(store, key(number)).await, None);
         for item in store.scan().collect::<Vec<_>>().await {
             let key = item.unwrap().key;
             assert!(get(store, key).await.is_some());
         }
-        // Still full.
+        // The disk is still full.
         let error = put(store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Full, "{error}");
 

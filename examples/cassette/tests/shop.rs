@@ -58,8 +58,8 @@ async fn another_order_is_not_recorded() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Values that differ in each run are ignored: the user's token, and `Date`. The clock stands still,
-/// so that a new recording differs only where the shop does.
+/// Values that differ in each run are ignored: the user's token, and `Date`. The clock stands
+/// still, so a new recording differs only if the shop does.
 fn settings(cassette: Cassette) -> Result<Cassette, BoxError> {
     Ok(cassette
         .add_ignored_request_body_fields(["/token"])?

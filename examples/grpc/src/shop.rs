@@ -1,6 +1,7 @@
 //! The service in `shop.proto`: messages, client and server.
 //!
-//! Made from it once, by tonic-prost-build 0.14 and protox 0.9, so that nobody needs `protoc` to build this; do not edit:
+//! tonic-prost-build 0.14 and protox 0.9 generated it once, so that nobody needs `protoc` to build
+//! this. Do not edit it. The code was:
 //!
 //! ```ignore
 //! let files = protox::compile(["shop.proto"], ["."])?;

@@ -1,5 +1,5 @@
-//! The spans of a cache, printed by [tracing-subscriber](https://docs.rs/tracing-subscriber), and its
-//! metrics, in the format of Prometheus.
+//! The spans of a cache, printed by [tracing-subscriber](https://docs.rs/tracing-subscriber), and
+//! its metrics, in the format of Prometheus.
 //!
 //! ```sh
 //! cargo run -p observed

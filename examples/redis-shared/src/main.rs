@@ -23,7 +23,8 @@ async fn main() -> Result<(), BoxError> {
         return ask(&redis, &url).await;
     }
 
-    // A server on this machine, for both to ask. Its port is a new one, and so no earlier run has stored its URL.
+    // Both processes send requests to this server. Its port is new, so no earlier run has stored
+    // its URL.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/report", listener.local_addr()?);
     let routes = Router::new().route("/report", routing::get(async || "slow to make"));

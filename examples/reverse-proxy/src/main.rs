@@ -1,5 +1,5 @@
-//! A caching reverse proxy as a library makes it: in one file, to show what it has to do. For one to
-//! run, see `examples/gateway`.
+//! A caching reverse proxy made from a library, in one file, to show what it has to do. For a proxy
+//! to run, see `examples/gateway`.
 //!
 //! ```sh
 //! cargo run -p reverse-proxy                                          # asks itself

@@ -1,5 +1,5 @@
-//! A session as Python's requests-cache has it: a reqwest client with a cache in a SQLite file, in a
-//! struct with the methods that a script uses.
+//! A session like that of Python's requests-cache: a reqwest client with a cache in a SQLite file,
+//! in a struct with the methods that a script uses.
 //!
 //! ```sh
 //! cargo run -p session

@@ -57,7 +57,8 @@ fn origin<B: Send + 'static>(
     })
 }
 
-/// Sends the requests, each from a task of its own, and prints how often the origin was called and how long they took.
+/// Sends the requests, each from its own task. Prints the number of calls to the origin, and the
+/// time.
 async fn stampede<S, B>(name: &str, calls: &AtomicUsize, service: S) -> Result<(), BoxError>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send + 'static,

@@ -1,7 +1,7 @@
-//! What the compiler says if the inner service or the store does not fit a cache.
+//! The compiler's messages for an inner service or a store that does not fit a cache.
 //!
 //! Each mistake is compiled only with its `cfg`. `tests/messages.rs` compiles them one by one, and
-//! compares what the compiler says with what a user needs to read.
+//! compares the compiler's output with the text that a user needs.
 
 #![allow(missing_docs, unreachable_pub)]
 

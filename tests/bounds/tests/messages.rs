@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-/// What the compiler says of the library with this mistake in it.
+/// The compiler's output for the library with this mistake.
 fn said(mistake: &str) -> (bool, String) {
     let output = Command::new(env!("CARGO"))
         .args(["rustc", "--quiet", "--color=never", "--lib", "--manifest-path"])
@@ -25,9 +25,10 @@ fn says(mistake: &str, expected: &[&str]) {
     }
 }
 
-/// Without a mistake, the library compiles. One test, since cargo builds one after the other.
+/// Without a mistake, the library compiles. This is a single test, because cargo builds one after
+/// the other.
 #[test]
-fn the_compiler_names_the_bound_and_the_way_out() {
+fn compiler_names_the_bound_and_the_fix() {
     let (is_compiled, said) = said("none");
     assert!(is_compiled, "{said}");
 

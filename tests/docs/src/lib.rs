@@ -1,8 +1,8 @@
 //! Compares the documentation with the examples.
 //!
-//! A snippet that larder's own doc tests do not compile has to be part of an example's source, so
+//! A snippet that larder's own doc tests do not compile must be part of an example's source, so
 //! that it compiles and runs there. Such snippets are all Rust blocks of `README.md`, and those in
-//! `src/` that are marked `ignore` since they need crates that larder itself does without.
+//! `src/` that are marked `ignore` because they need crates that larder does not depend on.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -40,7 +40,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The text of a doc comment's line; other lines are taken as they are if `is_markdown`.
+/// The text of a line of a doc comment. If `is_markdown`, other lines are returned unchanged.
 fn documentation(line: &str, is_markdown: bool) -> Option<&str> {
     if is_markdown {
         return Some(line);
@@ -79,7 +79,7 @@ fn unindented<S: AsRef<str>>(lines: &[S]) -> Vec<&str> {
     lines.map(|line| line.get(common..).unwrap_or("")).collect()
 }
 
-/// The place that a block comes closest to: how many lines are the same, and the line that differs.
+/// The closest match of a block: the number of equal lines, and the line that differs.
 #[derive(Default)]
 struct Closest {
     same: usize,
@@ -87,10 +87,10 @@ struct Closest {
     found: String,
 }
 
-/// Whether `code` is in `source`. If not, `closest` may change to a place in it.
+/// Whether `source` contains `code`. If not, `closest` may change to a place in `source`.
 fn find(code: &[&str], file: &Path, source: &[&str], closest: &mut Closest) -> bool {
     for start in 0..source.len() {
-        // At the end of a file, the rest of it is compared.
+        // At the end of a file, the remaining lines are compared.
         let region = &source[start..source.len().min(start + code.len())];
         let region = unindented(region);
         let same = code.iter().zip(&region).take_while(|(ours, theirs)| ours == theirs).count();
@@ -106,7 +106,7 @@ fn find(code: &[&str], file: &Path, source: &[&str], closest: &mut Closest) -> b
     false
 }
 
-/// The blocks that are in no example, each with the place that it comes closest to.
+/// The blocks that are in no example, each with its closest match.
 fn missing(blocks: &[Block]) -> String {
     let root = root();
     let sources: Vec<_> = rust_files(&root.join("examples"))
@@ -143,7 +143,7 @@ fn missing(blocks: &[Block]) -> String {
 #[test]
 fn readme_snippets_are_regions_of_examples() {
     let mut blocks = blocks(&root().join("README.md"));
-    // Every block says its language; those that are no Rust are commands, queries and output.
+    // Every block names its language. Blocks in other languages are commands, queries and output.
     let others = ["sh", "js", "toml", "text"];
     blocks.retain(|block| !others.contains(&&*block.info));
     assert!(blocks.len() > 5, "the README has {} blocks of Rust", blocks.len());
@@ -161,8 +161,8 @@ fn ignored_snippets_in_the_sources_are_regions_of_examples() {
     assert!(report.is_empty(), "{report}");
 }
 
-/// The paths and the packages that the documentation names, such as `examples/gateway` and
-/// `cargo run -p gateway`.
+/// The paths and packages in the documentation, such as `examples/gateway` and `cargo run -p
+/// gateway`.
 #[test]
 fn examples_named_in_the_documentation_exist() {
     let root = root();

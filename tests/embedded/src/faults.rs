@@ -1,4 +1,4 @@
-//! What a child process found wrong, and how it tells the test.
+//! The faults that a child process reports to its test.
 
 use std::{path::Path, time::Duration};
 
@@ -10,24 +10,24 @@ use tokio::{
 
 use crate::child::say;
 
-/// What precedes a fault in a line of a child's output.
+/// The prefix of a fault in a line of a child's output.
 pub(crate) const FAULT: &str = "fault: ";
 
-/// What precedes a remark that is no fault.
+/// The prefix of a remark that is not a fault.
 pub(crate) const NOTE: &str = "note: ";
 
-/// The last line of a child that came to its end.
+/// The last line of a child that ran to its end.
 pub(crate) const DONE: &str = "the child is done";
 
-/// An operation that takes longer hangs.
+/// An operation that takes longer than this hangs.
 const NEVER: Duration = Duration::from_secs(60);
 
-/// Says that something is wrong, and goes on.
+/// Reports a fault, and goes on.
 pub(crate) fn fault(what: impl AsRef<str>) {
     say(&format!("{FAULT}{}", what.as_ref()));
 }
 
-/// Says something that the reader of a failed test wants to know.
+/// Reports a fact that helps to read a failed test.
 pub(crate) fn note(what: impl AsRef<str>) {
     say(&format!("{NOTE}{}", what.as_ref()));
 }
@@ -48,12 +48,12 @@ pub(crate) fn described(error: &Error) -> String {
     format!("{:?}: {error:#}", error.kind())
 }
 
-/// Says that an operation failed which should not have. Returns its value otherwise.
+/// Reports a fault if an operation failed. Returns its value otherwise.
 pub(crate) fn expect<T>(what: &str, result: Result<T>) -> Option<T> {
     result.map_err(|error| fault(format!("{what} failed: {}", described(&error)))).ok()
 }
 
-/// The faults in what a child printed. A child that did not come to its end is one more.
+/// The faults in the output of a child. A child that did not run to its end is one more fault.
 pub(crate) fn faults(printed: &str) -> Vec<String> {
     let mut found: Vec<_> =
         printed.lines().filter_map(|line| line.split_once(FAULT)).map(|at| at.1.into()).collect();
@@ -63,7 +63,7 @@ pub(crate) fn faults(printed: &str) -> Vec<String> {
     found
 }
 
-/// The faults as text. Those that differ in their numbers alone are one line, with their count.
+/// The faults as text. Faults that differ only in their numbers share one line, with their count.
 pub(crate) fn summary(faults: &[String]) -> String {
     let mut kinds = Vec::<(String, &str, usize)>::new();
     for fault in faults {
@@ -81,17 +81,17 @@ pub(crate) fn summary(faults: &[String]) -> String {
     format!("{} faults\n{}", faults.len(), lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The remarks in what a child printed.
+/// The remarks in the output of a child.
 pub(crate) fn notes(printed: &str) -> Vec<&str> {
     printed.lines().filter_map(|line| line.split_once(NOTE)).map(|at| at.1).collect()
 }
 
-/// A runtime as a server has it.
+/// A runtime like that of a server.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// How many bytes of the disk the files in `directory` take.
+/// The bytes of the files in `directory` on the disk.
 pub(crate) fn bytes_in(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = std::fs::read_dir(directory).unwrap();

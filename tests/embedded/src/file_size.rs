@@ -1,9 +1,9 @@
-//! How large the file of a redb store becomes, with small entries.
+//! The size of a redb file with small entries.
 //!
-//! A closed file is at most twice as long as what its entries take, and a mebibyte. While the store
-//! is open, redb cannot reuse the pages that were replaced since the last sync, and doubles the
-//! length of the file when it needs another page. The new end takes no space until it is written,
-//! so the space on the disk is bounded, and not the length.
+//! A closed file is at most twice as long as its entries, plus a mebibyte. While the store is open,
+//! redb cannot reuse the pages that were replaced since the last sync. If it needs another page, it
+//! doubles the length of the file. The new end takes no space until it is written. So the space on
+//! the disk is bounded, and the length is not.
 
 use std::{
     io::{BufRead, BufReader},
@@ -29,8 +29,8 @@ const ENTRIES: u64 = 10_000;
 const BODY: usize = 200;
 const MIB: u64 = 1 << 20;
 
-/// How many bytes the pages of the last sync and of the last commits take beside the current ones,
-/// in a file of so few entries.
+/// The bytes of the pages from the last sync and the last commits besides the current ones, in a
+/// file with this number of entries.
 const WAITING: u64 = 24 * MIB;
 
 /// Half of the entries expire, and one in a hundred has a tag.
@@ -52,7 +52,7 @@ async fn put_all(store: &Redb, numbers: impl Iterator<Item = u64>) {
     }
 }
 
-/// The length of the file, and the space that it takes on the disk.
+/// The length of the file, and its space on the disk.
 fn taken(path: &Path) -> (u64, u64) {
     let file = path.metadata().unwrap();
     (file.len(), file.blocks() * 512)
@@ -69,7 +69,7 @@ async fn bytes_of(entries: u64) -> u64 {
 }
 
 #[test]
-fn a_closed_file_takes_at_most_twice_its_entries_after_churn_of_ten_times_the_bound() {
+fn closed_file_takes_at_most_twice_its_entries_after_much_churn() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let mut state = 1;
@@ -79,7 +79,7 @@ fn a_closed_file_takes_at_most_twice_its_entries_after_churn_of_ten_times_the_bo
         let mut next = ENTRIES;
         let mut most = 0;
         for turn in 0..10 * ENTRIES {
-            // One of the newest entries, which is stored or was evicted.
+            // A new entry, which is stored or was evicted.
             let known = next - 1 - random(&mut state) % ENTRIES;
             match random(&mut state) % 10 {
                 0..6 => {
@@ -112,9 +112,9 @@ fn a_closed_file_takes_at_most_twice_its_entries_after_churn_of_ten_times_the_bo
     });
 }
 
-/// A copy of the open file has what was synced.
+/// A copy of the open file contains what was synced.
 #[test]
-fn small_entries_are_synced_when_they_have_replaced_many_pages() {
+fn small_entries_are_synced_after_they_replaced_many_pages() {
     let directory = tempfile::tempdir().unwrap();
     let (path, copy) = (directory.path().join("cache"), directory.path().join("copy"));
     let never = Durability::Every(Duration::from_secs(86_400));
@@ -122,7 +122,7 @@ fn small_entries_are_synced_when_they_have_replaced_many_pages() {
         let store = Redb::builder(&path).durability(never).open().unwrap();
         let written = 64 * MIB / 4_096 + 3_000;
         put_all(&store, 0..written).await;
-        // It waits for its commit, and all others come before it.
+        // This write waits for its commit. All others come before it.
         assert!(store.remove(&key(0)).await.unwrap());
         std::fs::copy(&path, &copy).unwrap();
         let synced = Redb::open(&copy).unwrap().len().await.unwrap();
@@ -130,7 +130,7 @@ fn small_entries_are_synced_when_they_have_replaced_many_pages() {
     });
 }
 
-/// The child: makes the file larger than it should be, and closes it.
+/// The child: makes the file longer than it should be, and closes it.
 fn close_a_sprawling_file(path: &Path) {
     runtime().block_on(async {
         let store = Redb::open(path).unwrap();
@@ -138,7 +138,7 @@ fn close_a_sprawling_file(path: &Path) {
             put_all(&store, 0..5_000).await;
             store.flush().await.unwrap();
         }
-        // Only compacting makes the file shorter.
+        // Only compaction makes the file shorter.
         say(&format!("closing {}", path.metadata().unwrap().len()));
         store.close().await.unwrap();
         say("closed");
@@ -146,8 +146,8 @@ fn close_a_sprawling_file(path: &Path) {
 }
 
 #[test]
-fn a_kill_while_a_file_is_compacted_loses_nothing() {
-    let name = "file_size::a_kill_while_a_file_is_compacted_loses_nothing";
+fn kill_during_compaction_loses_nothing() {
+    let name = "file_size::kill_during_compaction_loses_nothing";
     if let Some(path) = child_path() {
         return close_a_sprawling_file(&path);
     }
@@ -174,5 +174,5 @@ fn a_kill_while_a_file_is_compacted_loses_nothing() {
         });
     }
     println!("{unfinished} of 10 kills were in time");
-    assert!(unfinished > 0, "no kill was in time");
+    assert!(unfinished > 0, "no kill interrupted a compaction");
 }

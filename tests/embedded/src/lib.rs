@@ -2,9 +2,9 @@
 //! file.
 //!
 //! Each test is written once, over the trait [`Embedded`](stores::Embedded), and runs for each
-//! store that implements it. A test knows the public interface alone. It runs the faulty part in a
-//! child process, which is this test program again. The child prints what went wrong, one line for
-//! each fault, so that a failing test lists everything at once.
+//! store that implements it. A test uses the public interface only. It runs the faulty part in a
+//! child process, which runs this test program again. The child prints one line for each fault, so
+//! that a failing test lists all of them.
 
 #![cfg(all(test, target_os = "linux"))]
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! A file that is only read: nothing is written to it, and nothing beside it.
+//! A file that is opened read-only: neither the file nor its directory is written to.
 
 use std::{fs, path::Path};
 
@@ -12,9 +12,9 @@ use crate::{
 };
 
 for_each_store! {
-    a_closed_file_is_read_by_several_at_once_and_not_written,
-    a_missing_or_foreign_file_is_refused_and_not_made,
-    a_file_that_was_not_closed_is_read_or_refused,
+    closed_file_is_read_by_several_stores_and_not_written,
+    missing_or_foreign_file_is_refused_and_not_created,
+    file_that_was_not_closed_is_read_or_refused,
 }
 
 /// The name, length and bytes of each file in the directory of `path`.
@@ -30,7 +30,7 @@ fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn a_closed_file_is_read_by_several_at_once_and_not_written<S: Embedded>(_: &str) {
+fn closed_file_is_read_by_several_stores_and_not_written<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -71,7 +71,7 @@ fn a_closed_file_is_read_by_several_at_once_and_not_written<S: Embedded>(_: &str
     });
 }
 
-fn a_missing_or_foreign_file_is_refused_and_not_made<S: Embedded>(_: &str) {
+fn missing_or_foreign_file_is_refused_and_not_created<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let error = S::open_to_read(&path).unwrap_err();
@@ -88,7 +88,7 @@ fn a_missing_or_foreign_file_is_refused_and_not_made<S: Embedded>(_: &str) {
 }
 
 /// A copy of a file that is in use is as a crash leaves it.
-fn a_file_that_was_not_closed_is_read_or_refused<S: Embedded>(_: &str) {
+fn file_that_was_not_closed_is_read_or_refused<S: Embedded>(_: &str) {
     let (directory, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -108,7 +108,7 @@ fn a_file_that_was_not_closed_is_read_or_refused<S: Embedded>(_: &str) {
                     error.to_string().contains("open it once without read_only(true)"),
                     "{error}"
                 );
-                // What it says helps.
+                // The advice in the error must work.
                 S::open_file(&path).unwrap().close_file().await.unwrap();
                 let store = S::open_to_read(&path).unwrap();
                 assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 100));

@@ -1,4 +1,4 @@
-//! The stores under test, and what the tests need to know of each.
+//! The stores under test, and their properties.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use larder::{
 
 /// A store that keeps its entries in a file.
 pub(crate) trait Embedded: Store {
-    /// The name of the store, as its errors say it.
+    /// The name of the store in its errors.
     const NAME: &'static str;
     /// The size of a page of the file.
     const PAGE: usize;
@@ -22,7 +22,7 @@ pub(crate) trait Embedded: Store {
     /// Opens the file with the default settings.
     fn open_file(path: &Path) -> Result<Self>;
 
-    /// Opens the file for reading alone.
+    /// Opens the file read-only.
     fn open_to_read(path: &Path) -> Result<Self>;
 
     /// Opens the file with another durability.
@@ -87,7 +87,7 @@ impl Embedded for Sqlite {
     }
 }
 
-/// A [`Sqlite`] that has its file alone, and shows entries before they are committed.
+/// An exclusive [`Sqlite`], which shows entries before they are committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Exclusive(pub(crate) Sqlite);
 
@@ -169,7 +169,7 @@ impl Store for Exclusive {
     }
 }
 
-/// It has a folder in place of the file, and no database in it.
+/// A folder instead of a file, without a database in it.
 impl Embedded for Files {
     const NAME: &'static str = "files";
     const PAGE: usize = 4 * 1024;
@@ -183,7 +183,7 @@ impl Embedded for Files {
         Self::builder(path).read_only(true).open()
     }
 
-    /// There is one durability.
+    /// There is only one durability.
     fn open_durable(path: &Path, _: Durability) -> Result<Self> {
         Self::open(path)
     }
@@ -197,8 +197,8 @@ impl Embedded for Files {
     }
 }
 
-/// Makes each function a test of every store. A function takes the name of its test, by which it
-/// starts itself again in a child process.
+/// Makes each function a test of every store. The function receives the name of its test, to run it
+/// again in a child process.
 macro_rules! for_each_store {
     ($($tests:tt)*) => {
         mod redb {
@@ -213,7 +213,7 @@ macro_rules! for_each_store {
     };
 }
 
-/// Makes each function a test of every store, also of the one whose entries are files.
+/// Makes each function a test of every store, including [`Files`].
 macro_rules! for_each_store_and_files {
     ($($tests:tt)*) => {
         for_each_store! { $($tests)* }

@@ -1,5 +1,5 @@
-//! Entries that are visible before they are committed: every operation sees them, in the order of the
-//! calls, and nothing of them is lost when a program flushes, closes or drops the store.
+//! Entries that are visible before they are committed. Every operation sees them, in the order of
+//! the calls. None of them is lost when a program flushes, closes or drops the store.
 
 use futures_util::StreamExt;
 use larder::{store::Writer, time::Timestamp};
@@ -11,16 +11,16 @@ use crate::{
 };
 
 for_each_store_and_files! {
-    every_operation_sees_what_was_written_just_now,
-    what_is_written_last_is_there_after_every_way_to_end,
-    many_small_entries_in_a_row_are_all_there,
+    every_operation_sees_the_latest_write,
+    last_write_is_kept_however_the_store_ends,
+    many_small_entries_in_a_row_are_all_stored,
 }
 
 fn head() -> larder::entry::Head {
     head_at(Timestamp::from_millis(1)).with_tags(vec!["tag".into()])
 }
 
-fn every_operation_sees_what_was_written_just_now<S: Embedded>(_: &str) {
+fn every_operation_sees_the_latest_write<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
         let store = S::open_file(&directory.path().join("cache")).unwrap();
@@ -55,7 +55,7 @@ fn every_operation_sees_what_was_written_just_now<S: Embedded>(_: &str) {
             put(2, head()).await;
             assert!(store.remove(&key(2)).await.unwrap());
             assert!(get(&store, key(2)).await.is_none() && !store.remove(&key(2)).await.unwrap());
-            // A body in chunks replaces a small one, and the other way round.
+            // A body in chunks replaces a small one, and a small one replaces it.
             let mut writer = store.put(&key(3), head()).await.unwrap();
             writer.write(body(7, 200_000)).await.unwrap();
             put(3, head()).await;
@@ -71,7 +71,7 @@ fn every_operation_sees_what_was_written_just_now<S: Embedded>(_: &str) {
     });
 }
 
-fn what_is_written_last_is_there_after_every_way_to_end<S: Embedded>(_: &str) {
+fn last_write_is_kept_however_the_store_ends<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -94,8 +94,8 @@ fn what_is_written_last_is_there_after_every_way_to_end<S: Embedded>(_: &str) {
     });
 }
 
-/// More than the overlay holds.
-fn many_small_entries_in_a_row_are_all_there<S: Embedded>(_: &str) {
+/// Writes more than the overlay can hold.
+fn many_small_entries_in_a_row_are_all_stored<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {

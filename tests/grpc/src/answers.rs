@@ -1,4 +1,4 @@
-//! Which answers are kept, frame by frame, and that they come back as they were.
+//! Which answers are stored, frame by frame. Stored answers come back unchanged.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -11,7 +11,7 @@ use crate::support::{Cached, Client, ITEM, Player, Script, cached, layer, name, 
 
 const OK: Option<&[(&str, &str)]> = Some(&[("grpc-status", "0")]);
 
-/// What came, and what was done.
+/// A reply, and what the cache did.
 struct Reply {
     headers: HeaderMap,
     body: Bytes,
@@ -19,7 +19,7 @@ struct Reply {
     cache: CacheStatus,
 }
 
-/// Sends a call as it goes over the wire.
+/// Sends a call in its form on the wire.
 async fn send(service: &Cached, message: &'static [u8]) -> Reply {
     let request = http::Request::post("http://shop.test/shop.Catalog/GetItem")
         .version(http::Version::HTTP_2)
@@ -35,7 +35,7 @@ async fn send(service: &Cached, message: &'static [u8]) -> Reply {
 }
 
 #[tokio::test]
-async fn trailers_come_back_line_by_line() {
+async fn stored_trailers_are_returned_line_by_line() {
     let (player, server) = Player::open(Script {
         head: vec![("x-head", "1"), ("x-photo-bin", "AAEC"), ("x-photo-bin", "AwQF")],
         chunks: vec![&ITEM[..3], &ITEM[3..]],
@@ -63,7 +63,7 @@ async fn trailers_come_back_line_by_line() {
 }
 
 #[tokio::test]
-async fn what_has_not_succeeded_reaches_the_caller_and_is_not_kept() {
+async fn failed_call_reaches_the_caller_and_is_not_stored() {
     let script = |head: &[(&'static str, &'static str)],
                   chunks: &[&'static [u8]],
                   trailers: Option<&[(&'static str, &'static str)]>| Script {
@@ -109,7 +109,7 @@ async fn what_has_not_succeeded_reaches_the_caller_and_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_client_reads_of_a_stored_answer_what_it_read_of_the_first() {
+async fn client_reads_the_same_from_a_stored_answer() {
     let (player, server) = Player::open(Script {
         chunks: vec![ITEM],
         trailers: OK.map(<[_]>::to_vec),
@@ -125,7 +125,7 @@ async fn a_client_reads_of_a_stored_answer_what_it_read_of_the_first() {
 }
 
 #[tokio::test]
-async fn an_error_is_asked_for_again() {
+async fn call_after_an_error_is_sent_again() {
     let (player, server) = Player::open(Script {
         head: vec![("grpc-status", "5"), ("grpc-message", "gone")],
         ..Script::default()

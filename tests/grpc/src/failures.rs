@@ -1,4 +1,4 @@
-//! Servers that fail: what stands in, and what a refresh makes of it.
+//! Servers that fail, stale answers instead of failures, and failed refreshes.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -21,7 +21,7 @@ fn aging() -> (CacheLayer<Memory>, ManualClock) {
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_served_if_the_server_fails() {
+async fn stored_answer_is_served_if_the_server_fails() {
     let shop = Shop::new();
     let server = shop.open().await;
     let (layer, clock) = aging();
@@ -35,7 +35,7 @@ async fn a_stored_answer_is_served_if_the_server_fails() {
         let response = client.get_item(name("tea")).await.unwrap();
         assert_eq!((outcome(&response), response.get_ref().calls), (IF_ERROR, 1), "{code:?}");
     }
-    // These are answers.
+    // These codes are answers, not failures.
     for code in [Code::PermissionDenied, Code::FailedPrecondition, Code::ResourceExhausted] {
         shop.fail_with(code);
         assert_eq!(client.get_item(name("tea")).await.unwrap_err().code(), code);
@@ -44,7 +44,7 @@ async fn a_stored_answer_is_served_if_the_server_fails() {
 }
 
 #[tokio::test]
-async fn a_failure_behind_the_head_is_one_too() {
+async fn failure_in_the_trailers_is_a_failure_too() {
     let (player, server) = Player::open(Script {
         chunks: vec![ITEM],
         trailers: Some(vec![("grpc-status", "0")]),
@@ -68,7 +68,7 @@ async fn a_failure_behind_the_head_is_one_too() {
 }
 
 #[tokio::test]
-async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
+async fn refresh_reports_its_failure_and_has_its_own_time_limit() {
     let shop = Shop::new();
     let server = shop.open().await;
     let (layer, clock) = aging();
@@ -89,7 +89,7 @@ async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
     assert_eq!(outcome(&response), Outcome::Stale(Stale::WhileRevalidate));
     layer.idle().await;
     assert_eq!(failures.try_recv().unwrap(), RefreshError::GrpcStatus(14));
-    assert_eq!(shop.last_seen()["grpc-timeout"], "30000m", "what a refresh has");
+    assert_eq!(shop.last_seen()["grpc-timeout"], "30000m", "the time limit of a refresh");
 
     shop.fail_with(Code::Ok);
     clock.advance(MINUTE);
@@ -99,7 +99,7 @@ async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_served_no_longer() {
+async fn missing_item_is_no_longer_served() {
     let shop = Shop::new();
     let server = shop.open().await;
     let (layer, clock) = aging();

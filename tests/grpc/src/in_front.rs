@@ -1,4 +1,4 @@
-//! A cache in front of a server, for all its clients.
+//! A cache in front of a server, shared by all of its clients.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ fn client(server: &Running) -> CatalogClient<Channel> {
     CatalogClient::new(channel(server.address))
 }
 
-/// What the server's cache says that it did.
+/// The status in the response of the server's cache.
 fn said<T>(response: &tonic::Response<T>) -> &str {
     response.metadata().get("cache-status").unwrap().to_str().unwrap()
 }
 
 #[tokio::test]
-async fn its_clients_share_what_is_stored() {
+async fn clients_share_the_stored_answers() {
     let shop = Shop::new();
     let server = shop.open_behind(layer()).await;
     let first = client(&server).get_item(name("tea")).await.unwrap();
@@ -49,7 +49,7 @@ async fn its_clients_share_what_is_stored() {
 }
 
 #[tokio::test]
-async fn what_fails_is_asked_for_each_time() {
+async fn failed_call_is_sent_each_time() {
     let shop = Shop::new();
     let server = shop.open_behind(layer()).await;
     for call in 1..=2 {
@@ -61,7 +61,7 @@ async fn what_fails_is_asked_for_each_time() {
 }
 
 #[tokio::test]
-async fn credentials_pass_and_remove_nothing() {
+async fn calls_with_credentials_bypass_and_remove_nothing() {
     let shop = Shop::new();
     let server = shop.open_behind(layer()).await;
     client(&server).get_item(name("tea")).await.unwrap();
@@ -74,7 +74,7 @@ async fn credentials_pass_and_remove_nothing() {
 }
 
 #[tokio::test]
-async fn other_methods_pass() {
+async fn unlisted_methods_bypass() {
     let shop = Shop::new();
     let server = shop.open_behind(layer()).await;
     let added = client(&server).add_items(names(&["a", "b"])).await.unwrap();
@@ -83,7 +83,7 @@ async fn other_methods_pass() {
 }
 
 #[tokio::test]
-async fn what_is_no_grpc_passes() {
+async fn requests_that_are_not_grpc_bypass() {
     let shop = Shop::new();
     let server = shop.open_behind(layer()).await;
     let request = http::Request::post(format!("http://{}/shop.Catalog/GetItem", server.address))
@@ -96,7 +96,7 @@ async fn what_is_no_grpc_passes() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_before_an_expiry_has_been_chosen() {
+async fn nothing_is_stored_without_an_expiration() {
     let shop = Shop::new();
     let layer = CacheLayer::shared(Memory::default()).grpc(["/shop.Catalog/*"]).unwrap();
     let server = shop.open_behind(layer).await;

@@ -1,5 +1,5 @@
-//! gRPC as its users meet it: tonic's clients and servers over sockets, on both sides of the cache; and a server that says
-//! what no tonic server would.
+//! gRPC in practice: tonic's clients and servers over sockets, on both sides of the cache, and a
+//! server whose answers no tonic server would send.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]

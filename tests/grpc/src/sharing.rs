@@ -1,4 +1,4 @@
-//! One call for many: what becomes of those who wait for it.
+//! One call for many clients, and its effects on the followers.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
 
 const SLOW: &str = "slow tea";
 
-/// The same call, 50 times at once.
+/// Makes the same call 50 times at once.
 async fn fifty<F>(ask: impl Fn() -> F, shop: &Shop) -> Vec<Response<Item>>
 where
     F: Future<Output = Result<Response<Item>, Status>> + Send + 'static,
@@ -36,9 +36,9 @@ where
     calls.join_all().await.into_iter().map(Result::unwrap).collect()
 }
 
-/// Waits until so many requests are in the cache's hands, behind the one that has called.
-async fn boarded() {
-    // They are all in this thread: what can go on has gone on.
+/// Waits until all requests have joined the call of the leader.
+async fn all_have_joined() {
+    // All of them run on this thread, so they have gone as far as they can.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
@@ -51,7 +51,7 @@ fn with_timeout(limit: Duration) -> Request<ItemName> {
 }
 
 #[tokio::test]
-async fn fifty_calls_at_once_are_one_behind_a_channel() {
+async fn fifty_calls_through_a_channel_are_coalesced() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer();
@@ -68,7 +68,7 @@ async fn fifty_calls_at_once_are_one_behind_a_channel() {
 }
 
 #[tokio::test]
-async fn fifty_calls_at_once_are_one_in_front_of_a_server() {
+async fn fifty_calls_in_front_of_a_server_are_coalesced() {
     let shop = Shop::new();
     let layer = CacheLayer::shared(Memory::default())
         .grpc(["/shop.Catalog/GetItem"])
@@ -83,7 +83,7 @@ async fn fifty_calls_at_once_are_one_in_front_of_a_server() {
 }
 
 #[tokio::test]
-async fn the_deadline_of_one_who_waits_is_its_own() {
+async fn follower_keeps_its_own_deadline() {
     let shop = Shop::new();
     let server = shop.open().await;
     let client = Client::new(cached(layer(), server.address));
@@ -91,7 +91,7 @@ async fn the_deadline_of_one_who_waits_is_its_own() {
     let leader = tokio::spawn(async move { first.get_item(name(SLOW)).await });
     shop.called(1).await;
 
-    // The leader has all the time in the world, and its call is not answered.
+    // The leader has no deadline, and its call is not answered.
     let impatient = with_timeout(Duration::from_millis(20));
     let error = soon(client.clone().get_item(impatient)).await.unwrap_err();
     assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error}");
@@ -102,7 +102,7 @@ async fn the_deadline_of_one_who_waits_is_its_own() {
 }
 
 #[tokio::test]
-async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
+async fn follower_takes_over_with_its_remaining_time() {
     let shop = Shop::new();
     let server = shop.open().await;
     let client = Client::new(cached(layer(), server.address));
@@ -111,13 +111,13 @@ async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
         tokio::spawn(async move { first.get_item(with_timeout(Duration::from_secs(3600))).await });
     shop.called(1).await;
     let given = |metadata: HeaderMap| metadata["grpc-timeout"].to_str().unwrap().to_owned();
-    assert_eq!(given(shop.last_seen()), "3600000m", "as it was sent");
+    assert_eq!(given(shop.last_seen()), "3600000m", "the timeout is unchanged");
 
     let mut second = client.clone();
     let follower =
         tokio::spawn(async move { second.get_item(with_timeout(Duration::from_secs(60))).await });
-    boarded().await;
-    // Behind the leader for a while, in which its time has run.
+    all_have_joined().await;
+    // The follower waits for a while, which counts against its deadline.
     tokio::time::sleep(Duration::from_millis(20)).await;
     leader.abort();
     assert!(leader.await.unwrap_err().is_cancelled());
@@ -133,9 +133,9 @@ async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
     assert_eq!((outcome(&again), shop.calls()), (Outcome::Hit, 2));
 }
 
-/// Not when the cache has read its message.
+/// The time does not start only when the cache has read the message.
 #[tokio::test]
-async fn the_time_of_a_call_runs_from_when_it_came() {
+async fn time_of_a_call_runs_from_its_arrival() {
     type TestBody = UnsyncBoxBody<Bytes, Infallible>;
     const SLOWLY: Duration = Duration::from_millis(50);
     let (sender, mut seen) = mpsc::unbounded_channel();
@@ -153,7 +153,7 @@ async fn the_time_of_a_call_runs_from_when_it_came() {
     };
     let message = Bytes::from_static(b"\0\0\0\0\x03abc");
     let leader = call(Full::new(message.clone()).boxed_unsync());
-    assert_eq!(soon(seen.recv()).await.unwrap(), "60S", "as it was sent");
+    assert_eq!(soon(seen.recv()).await.unwrap(), "60S", "the timeout is unchanged");
 
     let (sent, has_sent) = oneshot::channel();
     let slow = async move {
@@ -163,7 +163,7 @@ async fn the_time_of_a_call_runs_from_when_it_came() {
     };
     let follower = call(StreamBody::new(stream::once(slow)).boxed_unsync());
     soon(has_sent).await.unwrap();
-    boarded().await;
+    all_have_joined().await;
     leader.abort();
     assert!(leader.await.unwrap_err().is_cancelled());
     let left = soon(seen.recv()).await.unwrap();
@@ -173,7 +173,7 @@ async fn the_time_of_a_call_runs_from_when_it_came() {
 }
 
 #[tokio::test]
-async fn an_error_is_no_answer_for_those_who_wait() {
+async fn error_is_not_shared_with_followers() {
     let shop = Shop::new();
     shop.fail_with(Code::PermissionDenied);
     let server = shop.open().await;
@@ -184,9 +184,9 @@ async fn an_error_is_no_answer_for_those_who_wait() {
         calls.spawn(async move { client.get_item(name(SLOW)).await });
     }
     shop.called(1).await;
-    boarded().await;
+    all_have_joined().await;
     shop.release(5);
     let errors = calls.join_all().await;
     assert!(errors.iter().all(|it| it.as_ref().unwrap_err().code() == Code::PermissionDenied));
-    assert_eq!(shop.calls(), 5, "each has its own");
+    assert_eq!(shop.calls(), 5, "each follower makes its own call");
 }

@@ -1,4 +1,5 @@
-//! Streams, of methods that are listed and that should not be: they pass, message by message, and nothing waits for ever.
+//! Streams of listed and unlisted methods. They pass through message by message, and nothing waits
+//! forever.
 
 use futures_util::{Stream, StreamExt, stream};
 use larder::{
@@ -14,7 +15,7 @@ use crate::{
 
 const NOT_UNARY: Outcome = Outcome::Bypass(Bypass::NotUnary);
 
-/// What is sent through the channel.
+/// A channel, and the stream of the names that are sent through it.
 fn sent() -> (mpsc::UnboundedSender<ItemName>, impl Stream<Item = ItemName> + Send + 'static) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let names = stream::unfold(receiver, |mut receiver| async {
@@ -24,7 +25,7 @@ fn sent() -> (mpsc::UnboundedSender<ItemName>, impl Stream<Item = ItemName> + Se
 }
 
 #[tokio::test]
-async fn the_answers_of_a_server_are_handed_on_as_they_come() {
+async fn streamed_answers_are_passed_on_as_they_arrive() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer();
@@ -34,7 +35,7 @@ async fn the_answers_of_a_server_are_handed_on_as_they_come() {
         let cache = status(&response).clone();
         assert_eq!(cache.outcome(), Outcome::Miss(Miss::Absent));
         let mut items = response.into_inner();
-        // The server holds the next one back until this one is here.
+        // The server sends the next item after this one has arrived.
         for number in 0..3 {
             let item = items.message().await.unwrap().unwrap();
             assert_eq!(item.calls, call);
@@ -49,13 +50,13 @@ async fn the_answers_of_a_server_are_handed_on_as_they_come() {
 }
 
 #[tokio::test]
-async fn two_who_listen_at_once_hear_the_same() {
+async fn concurrent_listeners_receive_the_same_items() {
     let shop = Shop::new();
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
     let mut first = client.watch_item(name("tea")).await.unwrap().into_inner();
     first.message().await.unwrap().unwrap();
-    // So far, it may yet be the only one.
+    // So far, this may be the only item.
     let response = client.watch_item(name("tea")).await.unwrap();
     assert_eq!(outcome(&response), Outcome::Coalesced(Miss::Absent));
     let second = response.into_inner();
@@ -63,14 +64,14 @@ async fn two_who_listen_at_once_hear_the_same() {
     let (first, second) = tokio::join!(first.count(), second.count());
     assert_eq!((first, second, shop.calls()), (2, 3, 1));
 
-    // By now it is known that it is not.
+    // Now the cache knows that there are several items.
     let first = client.watch_item(name("tea")).await.unwrap();
     let second = client.watch_item(name("tea")).await.unwrap();
     assert_eq!([&first, &second].map(outcome), [Outcome::Miss(Miss::Absent); 2]);
 }
 
 #[tokio::test]
-async fn a_stream_of_one_answer_is_one() {
+async fn stream_of_one_answer_is_stored() {
     let shop = Shop::new();
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
@@ -84,7 +85,7 @@ async fn a_stream_of_one_answer_is_one() {
 }
 
 #[tokio::test]
-async fn a_stream_of_requests_passes_whole() {
+async fn stream_of_requests_passes_whole() {
     let shop = Shop::new();
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
@@ -94,7 +95,7 @@ async fn a_stream_of_requests_passes_whole() {
         assert_eq!(response.get_ref().items, count as u64);
     }
     assert_eq!(shop.calls(), 3);
-    // One that ends behind its first is no other than a unary one.
+    // A stream that ends after its first message is like a unary request.
     for is_hit in [false, true] {
         let response = client.add_items(names(&["tea"])).await.unwrap();
         assert_eq!(outcome(&response) == Outcome::Hit, is_hit);
@@ -103,7 +104,7 @@ async fn a_stream_of_requests_passes_whole() {
 }
 
 #[tokio::test]
-async fn both_sides_may_wait_for_each_other_even_where_the_method_is_listed() {
+async fn client_and_server_may_wait_for_each_other() {
     let shop = Shop::new();
     let server = shop.open().await;
     let listed = layer();
@@ -127,7 +128,7 @@ async fn both_sides_may_wait_for_each_other_even_where_the_method_is_listed() {
 }
 
 #[tokio::test]
-async fn a_stream_that_says_nothing_at_first_passes_too() {
+async fn silent_stream_of_requests_passes() {
     let shop = Shop::new();
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
@@ -139,7 +140,7 @@ async fn a_stream_that_says_nothing_at_first_passes_too() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_passes_without_being_read() {
+async fn too_large_message_bypasses_without_being_read() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer().max_request_body(100);

@@ -1,4 +1,5 @@
-//! A shop with a tonic server, a client of it through the cache, and a server that sends what it is told to.
+//! A shop with a tonic server, a client that calls it through the cache, and a server that plays a
+//! script.
 
 use std::{
     net::SocketAddr,
@@ -55,7 +56,7 @@ pub(crate) fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-/// The layer that most tests have: every method is listed, whether it is unary or not.
+/// The layer of most tests. Every method is listed, unary or not.
 pub(crate) fn layer() -> CacheLayer<Memory> {
     CacheLayer::private(Memory::default()).grpc(["/shop.Catalog/*"]).unwrap()
 }
@@ -64,7 +65,7 @@ pub(crate) fn clock() -> ManualClock {
     ManualClock::new(Timestamp::from_millis(1_700_000_000_000))
 }
 
-/// What the cache did, by a response of the client.
+/// What the cache did for a response.
 pub(crate) fn status<T>(response: &Response<T>) -> &CacheStatus {
     response.extensions().get().expect("every response has a status")
 }
@@ -81,10 +82,10 @@ pub(crate) fn names(names: &[&str]) -> impl Stream<Item = ItemName> + Send + 'st
     stream::iter(names.iter().map(|it| name(it)).collect::<Vec<_>>())
 }
 
-/// What `future` comes to; a failure of the test where it seems that it never will.
+/// Returns the result of `future`. Fails the test if this takes too long.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     let limit = Duration::from_secs(60);
-    tokio::time::timeout(limit, future).await.expect("something waits that should not")
+    tokio::time::timeout(limit, future).await.expect("the call must not wait")
 }
 
 /// A task that ends with the test.
@@ -106,19 +107,20 @@ fn port() -> (SocketAddr, TcpIncoming) {
 
 // ===== The shop =====
 
-/// What the shop's server does, and has seen.
+/// The shop's server, and what it has seen.
 #[derive(Clone)]
 pub(crate) struct Shop(Arc<State>);
 
 struct State {
     calls: AtomicU64,
-    /// The code that `get_item` fails with, where it is not zero.
+    /// The code with which `get_item` fails, if it is not zero.
     failure: AtomicI32,
-    /// What `get_item` waits for where the name begins with "slow", and `watch_item` before each item but the first.
+    /// `get_item` waits for it if the name begins with "slow". `watch_item` waits for it before
+    /// each item except the first.
     held: Semaphore,
     /// The metadata of the calls.
     seen: Mutex<Vec<HeaderMap>>,
-    /// Metadata of every answer of `get_item`.
+    /// The metadata of every answer of `get_item`.
     says: Mutex<Vec<(&'static str, &'static str)>>,
 }
 
@@ -133,7 +135,7 @@ impl Shop {
         }))
     }
 
-    /// Opens at a port of its own.
+    /// Listens on a port of its own.
     pub(crate) async fn open(&self) -> Running {
         let router = Server::builder().add_service(self.service());
         let (address, incoming) = port();
@@ -141,7 +143,7 @@ impl Shop {
         Running { address, task }
     }
 
-    /// Opens at a port of its own, behind a cache.
+    /// Listens on a port of its own, behind a cache.
     pub(crate) async fn open_behind(&self, layer: CacheLayer<Memory>) -> Running {
         let router = Server::builder().layer(layer).add_service(self.service());
         let (address, incoming) = port();
@@ -159,7 +161,7 @@ impl Shop {
         self.0.calls.load(Ordering::SeqCst)
     }
 
-    /// Waits until the server has been called so often.
+    /// Waits until the server has been called `calls` times.
     pub(crate) async fn called(&self, calls: u64) {
         while self.calls() < calls {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -170,7 +172,7 @@ impl Shop {
         self.0.failure.store(code as i32, Ordering::SeqCst);
     }
 
-    /// Lets so many of those go on that wait, or will.
+    /// Lets `count` calls go on that wait now or later.
     pub(crate) fn release(&self, count: usize) {
         self.0.held.add_permits(count);
     }
@@ -216,7 +218,7 @@ impl catalog_server::Catalog for Shop {
         Ok(response)
     }
 
-    /// Three items, of which the first comes at once; one, where the name is "once".
+    /// Three items, the first of which comes at once. A single item if the name is "once".
     async fn watch_item(
         &self,
         request: Request<ItemName>,
@@ -259,9 +261,9 @@ impl catalog_server::Catalog for Shop {
     }
 }
 
-// ===== A server that sends what it is told to =====
+// ===== A server that plays a script =====
 
-/// A response as it goes over the wire.
+/// A response in its form on the wire.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     pub(crate) head: Vec<(&'static str, &'static str)>,
@@ -272,7 +274,7 @@ pub(crate) struct Script {
 /// One item with an empty name, framed.
 pub(crate) const ITEM: &[u8] = b"\0\0\0\0\x02\x10\x07";
 
-/// Answers all that comes with what the script in there says; counts how often.
+/// Answers every request with the script, and counts the requests.
 #[derive(Clone, Default)]
 pub(crate) struct Player {
     pub(crate) script: Arc<Mutex<Script>>,
@@ -294,7 +296,7 @@ impl Player {
                     async move { Ok::<_, std::convert::Infallible>(player.answer()) }
                 });
                 tokio::spawn(async move {
-                    // A client may go at any time.
+                    // A client may go away at any time.
                     auto::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(socket), answer)
                         .await

@@ -1,4 +1,4 @@
-//! Unary calls through a channel behind the cache: what is a hit, and what tells calls apart.
+//! Unary calls through a channel behind the cache: hits, and the keys of calls.
 
 use larder::{
     CacheLayer, CacheOptions, Outcome, Stored,
@@ -15,7 +15,7 @@ use crate::{
 const ABSENT: Outcome = Outcome::Miss(Miss::Absent);
 
 #[tokio::test]
-async fn the_second_call_is_answered_from_the_cache_with_its_metadata() {
+async fn second_call_is_a_hit_with_the_same_metadata() {
     let shop = Shop::new();
     shop.say(&[("x-shelf", "a"), ("x-shelf", "b"), ("x-floor", "1")]);
     let server = shop.open().await;
@@ -23,7 +23,7 @@ async fn the_second_call_is_answered_from_the_cache_with_its_metadata() {
 
     let first = client.get_item(name("tea")).await.unwrap();
     assert_eq!(outcome(&first), ABSENT);
-    assert_eq!(status(&first).stored(), Stored::Yes, "the whole of it has been read");
+    assert_eq!(status(&first).stored(), Stored::Yes, "the whole answer has been read");
     let again = client.get_item(name("tea")).await.unwrap();
     assert_eq!(outcome(&again), Outcome::Hit);
     assert_eq!((first.get_ref(), shop.calls()), (again.get_ref(), 1));
@@ -31,7 +31,7 @@ async fn the_second_call_is_answered_from_the_cache_with_its_metadata() {
     let [first, again] = [first, again].map(|it| it.metadata().clone().into_headers());
     assert_eq!(first, again);
     assert_eq!(again.get_all("x-shelf").iter().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(again["grpc-status"], "0", "it comes with the trailers");
+    assert_eq!(again["grpc-status"], "0", "the trailers have the status");
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn each_message_has_an_entry_of_its_own() {
 }
 
 #[tokio::test]
-async fn methods_that_are_not_listed_pass_and_remove_nothing() {
+async fn unlisted_methods_bypass_and_remove_nothing() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer().grpc(["/shop.Catalog/GetItem"]).unwrap();
@@ -58,7 +58,7 @@ async fn methods_that_are_not_listed_pass_and_remove_nothing() {
         let response = client.add_items(names(&["tea"])).await.unwrap();
         assert_eq!(outcome(&response), Outcome::Bypass(Bypass::GrpcMethod));
     }
-    // Nor does one of the very same method.
+    // A call of the listed method that bypasses the cache removes nothing either.
     let mut past = Request::new(name("tea"));
     past.extensions_mut().insert(CacheOptions::new().bypass(true));
     assert_eq!(outcome(&client.get_item(past).await.unwrap()), Outcome::Bypass(Bypass::Requested));
@@ -67,7 +67,7 @@ async fn methods_that_are_not_listed_pass_and_remove_nothing() {
 }
 
 #[tokio::test]
-async fn what_varies_by_call_makes_no_difference_and_what_is_named_does() {
+async fn key_ignores_call_metadata_and_includes_key_headers() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer().add_key_headers(["x-tenant"]).unwrap();
@@ -89,7 +89,7 @@ async fn what_varies_by_call_makes_no_difference_and_what_is_named_does() {
 }
 
 #[tokio::test]
-async fn nobody_gets_an_encoding_that_it_does_not_accept() {
+async fn clients_receive_only_encodings_that_they_accept() {
     let shop = Shop::new();
     let server = shop.open().await;
     let plain = Client::new(cached(layer(), server.address));
@@ -108,7 +108,7 @@ async fn nobody_gets_an_encoding_that_it_does_not_accept() {
 }
 
 #[tokio::test]
-async fn a_request_has_its_options_in_its_extensions() {
+async fn request_extensions_carry_its_options() {
     let shop = Shop::new();
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
@@ -134,7 +134,7 @@ async fn a_request_has_its_options_in_its_extensions() {
 }
 
 #[tokio::test]
-async fn an_interceptor_goes_around_the_cache() {
+async fn interceptor_wraps_the_cache() {
     let shop = Shop::new();
     let server = shop.open().await;
     let service =
@@ -149,7 +149,7 @@ async fn an_interceptor_goes_around_the_cache() {
 }
 
 #[tokio::test]
-async fn two_servers_are_told_apart_by_their_origin() {
+async fn servers_are_distinguished_by_their_origin() {
     let shop = Shop::new();
     let server = shop.open().await;
     let service = cached(layer(), server.address);
@@ -164,7 +164,7 @@ async fn two_servers_are_told_apart_by_their_origin() {
 }
 
 #[tokio::test]
-async fn what_has_changed_is_removed_by_tag_and_by_url() {
+async fn answers_can_be_removed_by_tag_and_by_url() {
     let shop = Shop::new();
     let server = shop.open().await;
     let layer = layer().tag_with(|_request, _response| ["items"]);
@@ -179,7 +179,7 @@ async fn what_has_changed_is_removed_by_tag_and_by_url() {
 }
 
 #[tokio::test]
-async fn what_a_file_keeps_is_there_in_the_next_run() {
+async fn answers_in_a_file_are_served_in_the_next_run() {
     let shop = Shop::new();
     shop.say(&[("x-shelf", "a"), ("x-shelf", "b")]);
     let server = shop.open().await;
@@ -197,7 +197,7 @@ async fn what_a_file_keeps_is_there_in_the_next_run() {
 }
 
 #[tokio::test]
-async fn with_the_http_rules_the_metadata_says_for_how_long() {
+async fn http_rules_read_the_lifetime_from_the_metadata() {
     let shop = Shop::new();
     let server = shop.open().await;
     let clock = clock();

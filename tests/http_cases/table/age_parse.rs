@@ -1,4 +1,4 @@
-//! `Age`, oddly spelled.
+//! `Age` in unusual spellings.
 
 use crate::{
     case::{Suite, check, required},

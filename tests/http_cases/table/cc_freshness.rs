@@ -1,4 +1,5 @@
-//! `Cache-Control` in responses: how long `max-age` and `s-maxage` keep them fresh, beside `Age`, `Date` and `Expires`.
+//! `Cache-Control` in responses: the freshness by `max-age` and `s-maxage`, together with `Age`,
+//! `Date` and `Expires`.
 
 use crate::{
     case::{Suite, check, optimal, required},

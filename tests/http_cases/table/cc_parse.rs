@@ -1,4 +1,4 @@
-//! `Cache-Control` in responses, oddly spelled.
+//! `Cache-Control` in responses, in unusual spellings.
 
 use crate::{
     case::{Suite, check, required},

@@ -1,4 +1,4 @@
-//! `Cache-Control` in requests. A cache need not obey it.
+//! `Cache-Control` in requests. A cache may ignore it.
 
 use crate::{
     case::{Suite, check},

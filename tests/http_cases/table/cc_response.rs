@@ -1,4 +1,4 @@
-//! `Cache-Control` in responses: the directives that are not about time.
+//! `Cache-Control` in responses: the directives without a time.
 
 use crate::{
     case::{Suite, check, optimal, required},

@@ -1,4 +1,4 @@
-//! `CDN-Cache-Control` (RFC 9213): `Cache-Control` for shared caches alone.
+//! `CDN-Cache-Control` (RFC 9213): `Cache-Control` for shared caches only.
 
 use crate::{
     case::{Suite, check, optimal, required},

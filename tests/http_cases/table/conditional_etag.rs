@@ -1,4 +1,4 @@
-//! Conditions by `If-None-Match`, of the caller and of the cache.
+//! Conditions with `If-None-Match`, by the client and by the cache.
 
 use crate::{
     case::{Suite, check, optimal, required},

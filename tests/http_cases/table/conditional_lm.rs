@@ -1,4 +1,4 @@
-//! Conditions by `If-Modified-Since`, of the caller and of the cache.
+//! Conditions with `If-Modified-Since`, by the client and by the cache.
 
 use crate::{
     case::{Suite, optimal},

@@ -1,4 +1,4 @@
-//! `Expires`, beside `Date` and `Age`.
+//! `Expires` together with `Date` and `Age`.
 
 use crate::{
     case::{Suite, optimal, required},

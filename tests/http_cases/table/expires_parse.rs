@@ -1,4 +1,4 @@
-//! `Expires`, in every form that a date may have, and in some that none has.
+//! `Expires` in every valid form of a date, and in some invalid ones.
 
 use crate::{
     case::{Suite, optimal, required},

@@ -1,4 +1,4 @@
-//! Freshness that nobody stated, guessed from `Last-Modified`.
+//! Heuristic freshness, from `Last-Modified`.
 
 use crate::{
     case::{Case, Suite, check, optimal, required},

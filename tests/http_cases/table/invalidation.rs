@@ -1,4 +1,4 @@
-//! Unsafe methods, and what they make a cache forget.
+//! Unsafe methods, and the responses that they invalidate.
 
 use crate::{
     case::{Case, Suite, check, optimal, required},

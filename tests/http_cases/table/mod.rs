@@ -1,7 +1,8 @@
-//! The cases of [cache-tests](https://github.com/http-tests/cache-tests), at its state of July 2026 (b55b8bd): one file
-//! for each of its own, with its ids. See `LICENSE-cache-tests` beside this file.
+//! The cases of [cache-tests](https://github.com/http-tests/cache-tests), as of July 2026
+//! (b55b8bd). Each of its files has one here, with the same ids. See `LICENSE-cache-tests` beside
+//! this file.
 //!
-//! Where the original goes through a list, so does its file here. What names a case is shortened.
+//! If the original loops over a list, its file here does too. The names of cases are shortened.
 
 mod age_parse;
 mod auth;
@@ -32,7 +33,7 @@ mod vary_parse;
 
 use crate::case::Suite;
 
-/// Cases of the original that only a browser's cache can be put to, and that are left out.
+/// Cases of the original that only a browser's cache can play. They are left out.
 pub(crate) const BROWSER_ONLY: [&str; 5] = [
     "freshness-max-age-s-maxage-private",
     "freshness-max-age-s-maxage-private-multiple",
@@ -72,7 +73,7 @@ pub(crate) fn suites() -> Vec<Suite> {
     ]
 }
 
-/// Fifteen letters that `seed` decides.
+/// Fifteen letters from `seed`.
 fn letters(seed: &str) -> String {
     let step: usize = seed.bytes().map(usize::from).sum();
     (0..15).map(|at| char::from(b'a' + (at * step % 26) as u8)).collect()

@@ -1,20 +1,20 @@
-//! The header fields that `headers` and `update304` go through, and what is known of each.
+//! The header fields that `headers` and `update304` test, with their properties.
 
 use super::letters;
 
-/// A field, and how caches are to treat it.
+/// A field, and how caches must treat it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name {
     pub(crate) name: &'static str,
-    /// Two values, where any two do not make sense.
+    /// Two values for fields that do not accept any value.
     values: Option<(&'static str, &'static str)>,
     pub(crate) is_stored: bool,
     pub(crate) on_304: On304,
-    /// Whether the body can be what the field says.
+    /// Whether the body can match the field.
     pub(crate) has_body: bool,
 }
 
-/// What a 304 with another value does to the stored field.
+/// The effect of a 304 with another value on the stored field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On304 {
     /// It must take the new value.
@@ -75,7 +75,7 @@ pub(crate) const NAMES: [Name; 29] = [
 ];
 
 impl Name {
-    /// The second of the two values, or one made of the name and `part`.
+    /// The second of the two values, or a value from the name and `part`.
     pub(crate) fn second_value(&self, part: &str) -> String {
         self.values.map_or_else(|| self.letters(part), |(_, second)| second.to_owned())
     }
@@ -84,7 +84,7 @@ impl Name {
         self.values.map_or_else(|| self.letters(part), |(first, _)| first.to_owned())
     }
 
-    /// Letters made of the name and `part`.
+    /// Letters from the name and `part`.
     pub(crate) fn letters(&self, part: &str) -> String {
         letters(&format!("{}-{part}", self.name))
     }

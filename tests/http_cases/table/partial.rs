@@ -1,4 +1,4 @@
-//! Parts of responses (`Range`), from the store and into it.
+//! Parts of responses (`Range`), read from the store and stored.
 
 use crate::{
     case::{Suite, optimal, required},

@@ -1,4 +1,4 @@
-//! `Pragma`, which nobody needs any more.
+//! `Pragma`, which is obsolete.
 
 use crate::{
     case::{Suite, check},

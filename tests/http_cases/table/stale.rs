@@ -1,4 +1,4 @@
-//! Stale responses: when they may stand in, and when never.
+//! Stale responses: when they may be served, and when they must not.
 
 use crate::{
     case::{Suite, check, optimal, required},

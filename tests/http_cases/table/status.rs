@@ -1,4 +1,4 @@
-//! Statuses with explicit freshness: every one may be stored, none may be reused once stale.
+//! Statuses with explicit freshness. Each of them may be stored, and none may be reused when stale.
 
 use crate::{
     case::{Case, Suite, optimal, required},

@@ -1,4 +1,4 @@
-//! What a 304 from the origin does to the fields of the stored response.
+//! The effect of a 304 from the origin on the fields of the stored response.
 
 use super::names::{NAMES, Name, On304};
 use crate::{
@@ -78,7 +78,7 @@ fn answer(name: Name, value: String) -> Exchange {
     }
 }
 
-/// The etag that the origin goes by, save where the field is the etag itself.
+/// The entity tag of the origin's responses, unless the field is the entity tag itself.
 fn with_etag(name: Name, exchange: Exchange, etag: &str) -> Exchange {
     match name.name {
         "ETag" => exchange,

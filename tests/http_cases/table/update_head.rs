@@ -1,4 +1,4 @@
-//! What the response to a `HEAD` does to a stored one.
+//! The effect of the response to a `HEAD` on a stored response.
 
 use crate::{
     case::{Suite, check},

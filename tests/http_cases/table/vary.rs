@@ -1,4 +1,4 @@
-//! `Vary`, and what else selects a response.
+//! `Vary`, and other ways to select a response.
 
 use crate::{
     case::{Suite, optimal, required},

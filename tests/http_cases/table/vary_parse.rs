@@ -1,4 +1,4 @@
-//! `Vary` with `*`, oddly spelled.
+//! `Vary` with `*`, in unusual spellings.
 
 use crate::{
     case::{Suite, required},

@@ -1,4 +1,5 @@
-//! axum's routers: whole and per route, over either version, with purges; and what is nested.
+//! axum's routers: layers around a whole router and a single route, both HTTP versions, purges, and
+//! nested routers.
 
 use std::{
     convert::Infallible,
@@ -47,7 +48,8 @@ async fn a_whole_router_is_cached() {
         assert_eq!(first.text(), again.text());
         assert_eq!(again.header("content-length"), Some("1"));
     }
-    // No route, no method, an error: as they are, and not stored.
+    // Responses without a route, without a method, and with an error pass unchanged and are not
+    // stored.
     for _ in 0..2 {
         let none = get(&server, "/none").await;
         assert_eq!((none.status.as_u16(), &*none.cache()), (404, "fwd=uri-miss"));
@@ -66,7 +68,7 @@ async fn one_route_is_cached() {
     }
 }
 
-/// axum applies the layer of a handler anew for each request.
+/// axum applies the layer of a handler again for each request.
 #[tokio::test]
 async fn one_handler_is_cached() {
     let calls = Arc::new(AtomicUsize::new(1));
@@ -81,7 +83,7 @@ async fn one_handler_is_cached() {
     assert_eq!((&*posted.cache(), posted.text()), ("none", "posted"));
 }
 
-/// `route_layer` is not asked where no route is found, and `layer` is.
+/// A `route_layer` is not called if no route matches, but a `layer` is.
 #[tokio::test]
 async fn the_routes_of_a_router_are_cached() {
     let server = Origin::new(Router::new().route("/a", counting()).route_layer(shared())).await;
@@ -91,7 +93,7 @@ async fn the_routes_of_a_router_are_cached() {
 }
 
 #[tokio::test]
-async fn extractors_and_extensions_come_through_the_cache() {
+async fn extractors_and_extensions_work_through_the_cache() {
     #[derive(Clone)]
     struct User(&'static str);
     let handler =
@@ -123,9 +125,10 @@ async fn both_versions_of_http_find_the_same_entry() {
     assert!(send(&h2, Request::get(server.url("/"))).await.is_hit());
 }
 
-/// A server makes a `Content-Length` of the size of the body, so a response without a body of its own must not say 0.
+/// A server takes a missing `Content-Length` from the size of the body. So a response without a
+/// body must not end up with 0.
 #[tokio::test]
-async fn a_response_without_a_body_of_its_own_has_the_length_of_the_get() {
+async fn response_without_a_body_has_the_length_of_the_get() {
     let handler = routing::get(async || ([(header::ETAG, "\"a\"")], "hello there"));
     let gone = routing::get(async || StatusCode::NO_CONTENT);
     let layer = shared().statuses([StatusCode::OK, StatusCode::NO_CONTENT]).unwrap();
@@ -156,9 +159,10 @@ async fn a_response_without_a_body_of_its_own_has_the_length_of_the_get() {
     }
 }
 
-/// Over TLS, HTTP/2 says `https`, and HTTP/1.1 says nothing, which counts as `http`.
+/// Over TLS, an HTTP/2 request has the scheme `https`. An HTTP/1.1 request has none, which counts
+/// as `http`.
 #[tokio::test]
-async fn over_tls_the_versions_are_to_be_told_that_their_scheme_is_one() {
+async fn versions_over_tls_share_entries_only_with_one_scheme() {
     let outcomes = async |routes: Router| {
         let (server, roots) = Origin::tls(routes).await;
         let mut outcomes = Vec::new();
@@ -189,7 +193,7 @@ async fn over_tls_the_versions_are_to_be_told_that_their_scheme_is_one() {
 }
 
 #[tokio::test]
-async fn a_streamed_body_is_stored_when_it_was_read() {
+async fn streamed_body_is_stored_when_it_was_read() {
     let routes = Router::new().route(
         "/",
         routing::get(async || {
@@ -203,7 +207,7 @@ async fn a_streamed_body_is_stored_when_it_was_read() {
 }
 
 #[tokio::test]
-async fn one_users_answer_is_no_other_users() {
+async fn answer_for_one_user_is_not_served_to_another() {
     let login = async || ([(header::SET_COOKIE, "session=1")], "welcome");
     let routes = Router::new().route("/me", counting()).route("/login", routing::get(login));
     let (layer, name) = (shared(), "cookie");
@@ -217,9 +221,9 @@ async fn one_users_answer_is_no_other_users() {
     assert_eq!(len(&layer).await, 0);
 }
 
-/// An axum middleware that says who is there stands outside: on the inside, a hit would go past it.
+/// A middleware that authenticates users must be outside. Inside, a hit would bypass it.
 #[tokio::test]
-async fn a_middleware_outside_is_asked_each_time_and_one_inside_is_not() {
+async fn middleware_outside_runs_each_time_and_inside_only_on_misses() {
     let guard = |calls: Arc<AtomicUsize>| {
         from_fn(move |request: axum::extract::Request, next: Next| {
             calls.fetch_add(1, Ordering::SeqCst);
@@ -289,9 +293,9 @@ async fn a_handler_purges_by_url_and_by_tag() {
     assert_eq!(fetch(Request::post(server.url("/purge?url=no%20url"))).await.status, 400);
 }
 
-/// What the routes beneath say to unsafe methods counts as anywhere.
+/// Unsafe methods of the routes remove stored responses, as everywhere.
 #[tokio::test]
-async fn a_post_removes_what_is_stored_for_its_path() {
+async fn post_removes_the_stored_response_of_its_path() {
     let server = Origin::new(Router::new().route("/", counting()).layer(shared())).await;
     let (first, again) = (get(&server, "/").await, get(&server, "/").await);
     assert_eq!((first.text(), again.text()), ("1", "1"));
@@ -301,9 +305,9 @@ async fn a_post_removes_what_is_stored_for_its_path() {
 
 // ===== What is nested =====
 
-/// A nested router sees its paths without the prefix, and so does a layer inside of it.
+/// A nested router sees its paths without the prefix, and so does a layer inside it.
 #[tokio::test]
-async fn a_layer_belongs_around_what_nests_and_not_into_it() {
+async fn layer_belongs_around_nested_routers_and_not_inside() {
     let version =
         |version: &'static str| Router::new().route("/x", routing::get(async move || version));
     let ask = async |routes: Router| {
@@ -317,16 +321,16 @@ async fn a_layer_belongs_around_what_nests_and_not_into_it() {
         Router::new().nest("/v1", version("one")).nest("/v2", version("two")).layer(shared());
     assert_eq!(ask(around).await, ["one", "two"]);
 
-    // Inside, with one store for both: `/x` is `/x`.
+    // Inside, with one store for both, the two `/x` are the same.
     let layer = shared();
     let inside = |layer: &CacheLayer<Memory>| {
         Router::new()
             .nest("/v1", version("one").layer(layer.clone()))
             .nest("/v2", version("two").layer(layer.clone()))
     };
-    assert_eq!(ask(inside(&layer)).await, ["one", "one"], "the wrong one");
+    assert_eq!(ask(inside(&layer)).await, ["one", "one"], "the wrong response");
 
-    // Where it has to be inside, the key is to be made of what axum keeps of the URL.
+    // A layer inside needs a key from the original URL, which axum keeps.
     let layer = shared().key_with(|request, _body| {
         let uri = request.extensions.get::<OriginalUri>().map_or(&request.uri, |it| &it.0);
         let host = request.headers.get(header::HOST).map_or(&b""[..], |host| host.as_bytes());
@@ -336,7 +340,7 @@ async fn a_layer_belongs_around_what_nests_and_not_into_it() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_a_handler_is_stored_where_its_status_is_named() {
+async fn redirect_of_a_handler_is_stored_if_its_status_is_listed() {
     let routes = Router::new().route("/", routing::get(async || Redirect::permanent("/new")));
     let layer = shared().statuses([StatusCode::OK, StatusCode::PERMANENT_REDIRECT]).unwrap();
     let server = Origin::new(routes.layer(layer)).await;

@@ -13,7 +13,7 @@ use tower_reqwest::HttpClientLayer;
 
 use crate::support::Origin;
 
-/// Sends a request with a body through reqwest. Its client is made as for a cache.
+/// Sends a request with a body through reqwest. Its client is built like that for a cache.
 async fn order(cassette: Cassette, url: &str, token: &str) -> Result<String, BoxError> {
     let client = ServiceBuilder::new()
         .layer(cassette)
@@ -31,7 +31,7 @@ async fn order(cassette: Cassette, url: &str, token: &str) -> Result<String, Box
 }
 
 #[tokio::test]
-async fn a_request_of_reqwest_is_replayed_without_its_server() {
+async fn reqwest_request_is_replayed_without_its_server() {
     let folder = tempfile::tempdir().unwrap();
     let origin = Origin::new(Router::new().fallback(async |body: String| body)).await;
     let url = origin.url("/orders");
@@ -46,7 +46,7 @@ async fn a_request_of_reqwest_is_replayed_without_its_server() {
 }
 
 #[tokio::test]
-async fn a_router_is_recorded_without_a_socket() {
+async fn router_is_recorded_without_a_socket() {
     let folder = tempfile::tempdir().unwrap();
     let routes = Router::new().route("/{name}", routing::get(async || "hello"));
     for is_recorded in [false, true] {
@@ -59,5 +59,5 @@ async fn a_router_is_recorded_without_a_socket() {
         let response = service.request(request).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
     }
-    assert!(folder.path().join("_").is_dir(), "a request without a host has a folder, too");
+    assert!(folder.path().join("_").is_dir(), "a request without a host has a folder too");
 }

@@ -1,4 +1,4 @@
-//! hyper-util's client: HTTP/1.1, HTTP/2, TLS; and what a boxed one is written as.
+//! hyper-util's client over HTTP/1.1, HTTP/2 and TLS, and the type of a boxed client.
 
 use std::convert::Infallible;
 
@@ -60,9 +60,9 @@ async fn over_http2_with_trailers() {
     assert_eq!(origin.asked(), ["GET /"]);
 }
 
-/// The same URL over either version is one entry; with another scheme, it is another.
+/// Both versions share the entry of a URL. Another scheme has another entry.
 #[tokio::test]
-async fn a_version_is_no_part_of_the_key() {
+async fn key_does_not_include_the_version() {
     let origin = Origin::new(hello()).await;
     let layer = private();
     let h1 = layer.layer(client::<RequestBody<Empty<Bytes>>>());
@@ -86,7 +86,7 @@ async fn over_tls() {
         }
         assert_eq!(origin.asked(), ["GET /"]);
 
-        // A hit needs neither connection nor trust; what is not stored needs both.
+        // A hit needs no connection and no trust. A miss needs both.
         let distrusts = layer.layer(https(RootCertStore::empty(), h2));
         assert!(get::<_, Empty<Bytes>, _>(&distrusts, origin.url("/")).await.is_hit());
         let other = Request::get(origin.url("/other")).body(Empty::<Bytes>::new()).unwrap();
@@ -94,7 +94,7 @@ async fn over_tls() {
     }
 }
 
-/// Neither side is collected: each chunk is answered before the next one is sent.
+/// Neither side collects the body: each chunk is answered before the next one is sent.
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     let echo = async |request: Request<AxumBody>| Response::new(request.into_body());
@@ -114,9 +114,9 @@ async fn bodies_stream_both_ways() {
     assert!(BodyExt::collect(body).await.unwrap().to_bytes().is_empty());
 }
 
-/// As a field of a struct, with a type that can be written down.
+/// The client is a field of a struct, so its type can be written down.
 #[tokio::test]
-async fn a_cached_client_has_a_name() {
+async fn type_of_a_cached_client_can_be_named() {
     struct Api {
         http: BoxCloneSyncService<
             Request<Full<Bytes>>,
@@ -132,12 +132,12 @@ async fn a_cached_client_has_a_name() {
     assert!(get(&api.named, origin.url("/")).await.is_hit());
 }
 
-/// hyper makes a `Content-Length` of the size of the body where there is none.
+/// If there is no `Content-Length`, hyper takes it from the size of the body.
 #[tokio::test]
-async fn its_server_frames_a_response_without_a_body_of_its_own() {
+async fn server_frames_responses_without_a_body() {
     let inner = tower::service_fn(|request: Request<RequestBody<AxumBody>>| async move {
         let mut response = Response::builder().header("etag", "\"a\"");
-        // A handler need not say how long the body is.
+        // A handler may leave out the length of the body.
         if request.uri().path() != "/silent" {
             response = response.header("content-length", "11");
         }
@@ -155,7 +155,7 @@ async fn its_server_frames_a_response_without_a_body_of_its_own() {
             let get = send(&client, Request::get(server.url("/"))).await;
             assert_eq!((length(&get).as_deref(), get.text()), (Some("11"), "hello there"));
         }
-        // From the stored response to the GET.
+        // The stored response to the GET answers the HEAD.
         let head = send(&client, Request::head(server.url("/"))).await;
         assert_eq!((head.is_hit(), length(&head).as_deref(), head.text()), (true, Some("11"), ""));
         let unmodified = Request::get(server.url("/")).header("if-none-match", "\"a\"");

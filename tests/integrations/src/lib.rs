@@ -1,5 +1,5 @@
 //! The layer with hyper, reqwest, axum, and the layers of tower and tower-http, over sockets. Each
-//! statement of the pages in `larder::guide` about them has a test here.
+//! statement about them on the pages in `larder::guide` has a test here.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]

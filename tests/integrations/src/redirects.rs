@@ -1,4 +1,4 @@
-//! Redirects, followed inside of the cache or outside: whose URL is stored.
+//! Redirects that are followed inside or outside of the cache, and the URLs that are stored.
 
 use axum::{Router, response::Redirect, routing};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::{
     support::{Origin, Reply, client, get, private, send},
 };
 
-/// `/a` leads to `/b` for a minute, and `/b` to `/c`.
+/// `/a` redirects to `/b` for a minute, and `/b` to `/c`.
 async fn hops() -> Origin {
     let minute = [("cache-control", "max-age=60")];
     let routes = Router::new()
@@ -27,7 +27,7 @@ async fn hops() -> Origin {
     Origin::new(routes).await
 }
 
-/// A private cache that keeps redirects as well.
+/// A private cache that stores redirects too.
 fn with_redirects() -> CacheLayer<Memory> {
     let [permanent, temporary] = [StatusCode::PERMANENT_REDIRECT, StatusCode::TEMPORARY_REDIRECT];
     private().statuses([StatusCode::OK, permanent, temporary]).unwrap()
@@ -36,7 +36,7 @@ fn with_redirects() -> CacheLayer<Memory> {
 const WAY: [&str; 3] = ["GET /a", "GET /b", "GET /c"];
 
 #[tokio::test]
-async fn outside_each_hop_is_an_entry_of_its_own() {
+async fn redirects_followed_outside_store_each_hop() {
     let origin = hops().await;
     let client = ServiceBuilder::new()
         .layer(FollowRedirectLayer::new())
@@ -44,7 +44,8 @@ async fn outside_each_hop_is_an_entry_of_its_own() {
         .service(client::<RequestBody<Full<Bytes>>>());
     assert_eq!(get(&client, origin.url("/a")).await.text(), "there");
     assert_eq!(origin.asked(), WAY);
-    // From the first, or from the middle: nothing is asked any more, and where it came from is known.
+    // No hop is requested again, from the first URL or from one in the middle. The last URL is
+    // known.
     for path in ["/a", "/b", "/c"] {
         let reply = get(&client, origin.url(path)).await;
         assert!(reply.is_hit() && reply.text() == "there");
@@ -55,7 +56,7 @@ async fn outside_each_hop_is_an_entry_of_its_own() {
 }
 
 #[tokio::test]
-async fn outside_the_redirects_are_asked_again_where_their_statuses_are_not_kept() {
+async fn redirects_followed_outside_are_repeated_if_not_stored() {
     let origin = hops().await;
     let client = ServiceBuilder::new()
         .layer(FollowRedirectLayer::new())
@@ -66,9 +67,9 @@ async fn outside_the_redirects_are_asked_again_where_their_statuses_are_not_kept
     assert_eq!(origin.asked(), [&WAY[..], &WAY[..2]].concat());
 }
 
-/// Under the HTTP rules, a redirect is kept for as long as it says.
+/// Under the HTTP rules, a redirect is stored for the time in its fields.
 #[tokio::test]
-async fn outside_the_http_rules_keep_the_redirects_that_say_for_how_long() {
+async fn redirects_followed_outside_are_stored_by_the_http_rules() {
     let origin = hops().await;
     let client = ServiceBuilder::new()
         .layer(FollowRedirectLayer::new())
@@ -79,10 +80,10 @@ async fn outside_the_http_rules_keep_the_redirects_that_say_for_how_long() {
     assert_eq!(origin.asked(), [&WAY[..], &["GET /b"]].concat());
 }
 
-/// The redirect layer removes credentials before it goes to another host. A layer below it adds them
-/// again.
+/// The redirect layer removes credentials before it follows to another host. A layer below it adds
+/// them again.
 #[tokio::test]
-async fn a_token_goes_to_another_host_only_if_it_is_added_below_the_redirects() {
+async fn token_reaches_another_host_only_if_added_below_the_redirects() {
     let token = async |headers: HeaderMap| match headers.get("authorization") {
         Some(_) => "token",
         None => "none",
@@ -100,7 +101,7 @@ async fn a_token_goes_to_another_host_only_if_it_is_added_below_the_redirects() 
 }
 
 #[tokio::test]
-async fn inside_the_first_url_has_what_the_last_one_answered() {
+async fn redirects_followed_inside_store_the_last_answer_for_the_first_url() {
     let origin = hops().await;
     let client =
         ServiceBuilder::new().layer(private()).layer(FollowRedirectLayer::new()).service(client());
@@ -110,13 +111,13 @@ async fn inside_the_first_url_has_what_the_last_one_answered() {
     assert!(again.is_hit() && again.text() == "there");
     assert!(again.extensions.get::<RequestUri>().is_none(), "extensions are not stored");
     assert_eq!(origin.asked(), WAY);
-    // The cache has seen no other hop.
+    // The cache has not seen the other hops.
     assert!(!ask("/b").await.is_hit());
     assert!(!ask("/c").await.is_hit());
 }
 
 #[tokio::test]
-async fn reqwests_own_are_inside() {
+async fn redirects_of_reqwest_are_followed_inside() {
     let origin = hops().await;
     let client = cached(&private(), Client::new());
     for hit in [false, true] {
@@ -128,7 +129,7 @@ async fn reqwests_own_are_inside() {
 }
 
 #[tokio::test]
-async fn reqwests_own_switched_off_leave_them_to_a_layer_outside() {
+async fn layer_outside_follows_redirects_if_reqwest_does_not() {
     let origin = hops().await;
     let plain = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
     let client = ServiceBuilder::new()
@@ -140,9 +141,10 @@ async fn reqwests_own_switched_off_leave_them_to_a_layer_outside() {
     assert_eq!(origin.asked(), WAY);
 }
 
-/// The layer outside hands the extensions of the request on to every hop of its origin, options among them.
+/// The outer layer passes the extensions of the request on to every hop of the same origin,
+/// including the options.
 #[tokio::test]
-async fn options_go_along_with_the_hops() {
+async fn options_apply_to_every_hop() {
     let origin = hops().await;
     let layer = with_redirects();
     let follow = FollowRedirectLayer::new();
@@ -156,7 +158,8 @@ async fn options_go_along_with_the_hops() {
     send(&client(follow.clone()), tagged).await;
     assert_eq!(layer.entries().remove_tag("way").await.unwrap(), 3);
 
-    // A key of one's own would be every hop's: the first redirect answers them all, until the policy has enough of it.
+    // A custom key would be the key of every hop. So the first redirect answers all of them, until
+    // the policy gives up.
     let keyed = || {
         let options = CacheOptions::new().key(Key::from_bytes([7; 32]));
         Request::get(origin.url("/a")).extension(options).body(Full::default()).unwrap()

@@ -1,4 +1,5 @@
-//! reqwest's client, as a service by `tower_reqwest`: its bodies, and what it does beside the cache.
+//! reqwest's client as a service, by `tower_reqwest`: its bodies, and its features beside the
+//! cache.
 
 use std::{
     future::{Ready, ready},
@@ -37,7 +38,7 @@ use crate::support::{Origin, Reply, TEXT, get, len, private, send};
 pub(crate) type Cached =
     BoxCloneSyncService<Request<Body>, Response<ResponseBody<Body>>, reqwest::Error>;
 
-/// The three lines.
+/// Puts the cache around reqwest's client, as the guide does.
 pub(crate) fn cached(layer: &CacheLayer<Memory>, client: Client) -> Cached {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
@@ -59,7 +60,7 @@ fn echo() -> Router {
 }
 
 #[tokio::test]
-async fn a_repeat_is_a_hit_and_reqwests_own_response_is_to_be_had() {
+async fn second_request_is_a_hit_and_converts_to_a_response_of_reqwest() {
     let origin = Origin::new(Router::new().route("/", routing::get(async || "[1, 2]"))).await;
     let client = cached(&private(), Client::new());
     for is_hit in [false, true] {
@@ -68,7 +69,7 @@ async fn a_repeat_is_a_hit_and_reqwests_own_response_is_to_be_had() {
         let response = reqwest::Response::from(response.map(Body::wrap));
         assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
         assert_eq!(response.content_length(), Some(6));
-        // What reqwest knows of the way is lost, the URL on the way through `http::Response`.
+        // The remote address is lost in a hit, and the URL is lost in `http::Response`.
         assert_eq!(response.remote_addr().is_some(), !is_hit);
         assert_eq!(response.url().as_str(), "http://no.url.provided.local/");
         assert_eq!(response.json::<Vec<u32>>().await.unwrap(), [1, 2]);
@@ -77,9 +78,9 @@ async fn a_repeat_is_a_hit_and_reqwests_own_response_is_to_be_had() {
 }
 
 #[tokio::test]
-async fn its_error_is_the_services() {
+async fn error_of_reqwest_is_the_error_of_the_service() {
     let client = cached(&private(), Client::new());
-    // Nobody listens there, nor will while this is kept.
+    // Nothing listens on this address while the socket is bound.
     let kept = tokio::net::TcpSocket::new_v4().unwrap();
     kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let unused = kept.local_addr().unwrap();
@@ -90,7 +91,7 @@ async fn its_error_is_the_services() {
 
 // ===== Decompression =====
 
-/// An origin that compresses, as clients accept it.
+/// An origin that compresses its answers if the client accepts this.
 async fn compressing() -> Origin {
     Origin::new(
         Router::new().route("/", routing::get(async || TEXT)).layer(CompressionLayer::new()),
@@ -99,7 +100,7 @@ async fn compressing() -> Origin {
 }
 
 #[tokio::test]
-async fn what_it_decompressed_is_stored_so_and_decoded_exactly_once() {
+async fn response_decompressed_by_reqwest_is_stored_plain() {
     let (origin, layer) = (compressing().await, private());
     let client = cached(&layer, Client::new());
     for outcome in ["miss (absent)", "hit"] {
@@ -113,9 +114,10 @@ async fn what_it_decompressed_is_stored_so_and_decoded_exactly_once() {
     assert_eq!(origin.asked(), ["GET /"]);
 }
 
-/// For a store with compressed bodies: the client leaves them alone, and a layer around the cache decodes.
+/// For a store with compressed bodies: the client does not decompress, and a layer around the cache
+/// does.
 #[tokio::test]
-async fn what_a_layer_outside_decompresses_is_stored_compressed_and_decoded_once_a_reply() {
+async fn response_decompressed_outside_is_stored_compressed() {
     let (origin, layer) = (compressing().await, private());
     let client = Client::builder().no_gzip().build().unwrap();
     let client = DecompressionLayer::new().layer(cached(&layer, client));
@@ -131,10 +133,10 @@ async fn what_a_layer_outside_decompresses_is_stored_compressed_and_decoded_once
     assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() < TEXT.len());
 }
 
-// ===== What it adds to requests is not seen =====
+// ===== The cache does not see what it adds to requests =====
 
 #[tokio::test]
-async fn its_default_headers_are_no_part_of_the_key_and_a_requests_own_are() {
+async fn key_includes_request_headers_and_not_default_headers() {
     let (origin, layer) = (Origin::new(echo()).await, private());
     let client = |token: &'static str| {
         let headers = [(header::AUTHORIZATION, HeaderValue::from_static(token))];
@@ -142,7 +144,11 @@ async fn its_default_headers_are_no_part_of_the_key_and_a_requests_own_are() {
         cached(&layer, client.build().unwrap())
     };
     assert_eq!(get(&client("alice"), origin.url("/")).await.text(), "/ alice -");
-    assert_eq!(get(&client("bob"), origin.url("/")).await.text(), "/ alice -", "seen by no cache");
+    assert_eq!(
+        get(&client("bob"), origin.url("/")).await.text(),
+        "/ alice -",
+        "the cache does not see the token"
+    );
 
     let client = cached(&layer, Client::new());
     for (token, outcome) in [("alice", "miss (absent)"), ("bob", "miss (absent)"), ("bob", "hit")] {
@@ -153,7 +159,7 @@ async fn its_default_headers_are_no_part_of_the_key_and_a_requests_own_are() {
 }
 
 #[tokio::test]
-async fn its_cookies_are_no_part_of_the_key_and_those_of_a_jar_outside_are() {
+async fn key_includes_cookies_of_an_outer_jar_and_not_of_reqwest() {
     let login = async || ([("set-cookie", "user=alice")], "welcome");
     let (origin, layer) =
         (Origin::new(echo().route("/login", routing::get(login))).await, private());
@@ -163,11 +169,11 @@ async fn its_cookies_are_no_part_of_the_key_and_those_of_a_jar_outside_are() {
     assert_eq!(ask("/login").await.header("set-cookie"), Some("user=alice"));
     assert_eq!(ask("/after").await.text(), "/after - user=alice");
     assert_eq!(ask("/before").await.text(), "/before - -", "the cache does not see the cookie");
-    // Stored and replayed; the jar hears of it where the client is called, and not again.
+    // The stored header is replayed. The jar reads it where the client is called, and not again.
     let again = ask("/login").await;
     assert!(again.is_hit() && again.header("set-cookie") == Some("user=alice"));
 
-    // A jar around the cache: its cookie is part of the key.
+    // With a jar around the cache, its cookie is part of the key.
     let (layer, jar) = (private(), Arc::new(Jar::default()));
     let inner = cached(&layer, Client::new());
     let client = service_fn(|mut request: Request<Body>| {
@@ -209,7 +215,7 @@ async fn bodies_stream_both_ways() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_part_of_the_key_is_sent_on_whole() {
+async fn body_in_the_key_is_sent_whole() {
     let back = async |request: Request<AxumBody>| Response::new(request.into_body());
     let origin = Origin::new(Router::new().route("/", routing::post(back))).await;
     let client = cached(&private().methods([http::Method::POST]).unwrap(), Client::new());
@@ -221,7 +227,7 @@ async fn a_body_that_is_part_of_the_key_is_sent_on_whole() {
 }
 
 #[tokio::test]
-async fn trailers_and_versions_come_through_and_are_stored() {
+async fn trailers_and_version_are_returned_and_stored() {
     let answer = async || {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "5".parse().unwrap())]);
         let frames = [Frame::data(Bytes::from("hello")), Frame::trailers(trailers)];
@@ -239,9 +245,9 @@ async fn trailers_and_versions_come_through_and_are_stored() {
     }
 }
 
-/// A client that sends a body once more, where a server redirects it, is to have one that it can.
+/// A client that repeats a body after a redirect must receive a body that can be repeated.
 #[tokio::test]
-async fn a_body_that_the_cache_did_not_read_can_be_sent_again() {
+async fn body_that_the_cache_did_not_read_can_be_sent_again() {
     let back = async |request: Request<AxumBody>| Response::new(request.into_body());
     let routes = Router::new()
         .route("/old", routing::any(async || Redirect::temporary("/new")))
@@ -252,7 +258,7 @@ async fn a_body_that_the_cache_did_not_read_can_be_sent_again() {
     assert_eq!((reply.status.as_u16(), reply.text()), (200, "text"));
     assert_eq!(origin.asked(), ["PUT /old", "PUT /new"]);
 
-    // One that is wrapped cannot: the redirect is the answer.
+    // A wrapped body cannot be repeated, so the redirect is the answer.
     let wrapping = ServiceBuilder::new()
         .layer(private())
         .map_request(|request: Request<_>| request.map(Body::wrap))
@@ -262,7 +268,7 @@ async fn a_body_that_the_cache_did_not_read_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn what_breaks_off_for_its_timeout_is_not_stored() {
+async fn response_cut_by_a_timeout_is_not_stored() {
     let endless = async || {
         let chunks = stream::iter([Ok::<_, std::convert::Infallible>("never")]);
         AxumBody::from_stream(chunks.chain(stream::pending()))
@@ -273,17 +279,17 @@ async fn what_breaks_off_for_its_timeout_is_not_stored() {
     let client = Client::builder().timeout(timeout).build().unwrap();
     let request = Request::get(origin.url("/")).body(Body::default()).unwrap();
     let response = cached(&layer, client).oneshot(request).await;
-    // Where the machine is slow, the head comes too late already.
+    // On a slow machine, even the head may arrive too late.
     if let Ok(response) = response {
         assert!(response.into_body().collect().await.is_err());
     }
     assert_eq!(len(&layer).await, 0);
 }
 
-// ===== From its builder, to its response =====
+// ===== From its builder to its response =====
 
 #[tokio::test]
-async fn what_its_builder_builds_goes_through_the_cache() {
+async fn request_of_the_reqwest_builder_goes_through_the_cache() {
     let back = async |uri: Uri, headers: HeaderMap, body: String| {
         let token = headers.get("authorization").map_or("-", |it| it.to_str().unwrap());
         format!("{uri} {token} {body}")
@@ -312,7 +318,7 @@ async fn what_its_builder_builds_goes_through_the_cache() {
         assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
         assert_eq!(response.text().await.unwrap(), text);
     }
-    // A timeout of the request itself is in the extensions, which the cache hands on.
+    // The timeout of the request is in the extensions, which the cache passes on.
     let limit = std::time::Duration::from_millis(50);
     let error = send(client.get(origin.url("/hang")).timeout(limit)).await.unwrap_err();
     assert!(error.is_timeout());
@@ -320,7 +326,7 @@ async fn what_its_builder_builds_goes_through_the_cache() {
 
 // ===== Retries =====
 
-/// Fails until it has been asked so often, and then answers with what it was sent.
+/// Fails before the call with this number, and then answers with the request body.
 async fn failing_until(number: usize) -> Origin {
     let calls = Arc::new(AtomicUsize::new(1));
     let answer = async move |body: String| match calls.fetch_add(1, Ordering::SeqCst) {
@@ -331,7 +337,7 @@ async fn failing_until(number: usize) -> Origin {
 }
 
 #[tokio::test]
-async fn its_own_retries_are_inside() {
+async fn retries_of_reqwest_are_inside() {
     let origin = failing_until(3).await;
     let retries = reqwest::retry::for_host("127.0.0.1")
         .no_budget()
@@ -348,7 +354,7 @@ async fn its_own_retries_are_inside() {
     assert_eq!(origin.asked().len(), 3);
 }
 
-/// Tries everything twice that can be sent twice.
+/// Sends each request twice that can be sent twice.
 #[derive(Clone)]
 struct Twice(bool);
 
@@ -369,9 +375,9 @@ impl Policy<reqwest::Request, reqwest::Response, reqwest::Error> for Twice {
     }
 }
 
-/// The cache has read it, so it is a stream that can be sent once.
+/// The cache has read this body, so it is a stream that can be sent only once.
 #[tokio::test]
-async fn a_retry_inside_sends_each_body_again_but_one_that_is_part_of_the_key() {
+async fn retry_inside_repeats_bodies_that_are_not_in_the_key() {
     for (method, status) in [("PUT", 200), ("POST", 503)] {
         let origin = failing_until(2).await;
         let client = ServiceBuilder::new()

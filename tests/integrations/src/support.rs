@@ -1,4 +1,4 @@
-//! Servers that write down what they are asked, clients, and replies that were read to their end.
+//! Servers that record their requests, clients, and replies that were read to the end.
 
 use std::{
     convert::Infallible,
@@ -39,7 +39,7 @@ where
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// One over HTTPS that speaks HTTP/2, or HTTP/1.1.
+/// A client over HTTPS with HTTP/2 or HTTP/1.1.
 pub(crate) fn https<B>(roots: RootCertStore, h2: bool) -> Client<HttpsConnector<HttpConnector>, B>
 where
     B: Body + Send,
@@ -57,7 +57,7 @@ pub(crate) fn private() -> CacheLayer<Memory> {
     CacheLayer::private(Memory::default())
 }
 
-/// A shared cache that says what it did to those who ask over a socket.
+/// A shared cache that reports its status to clients over a socket.
 pub(crate) fn shared() -> CacheLayer<Memory> {
     CacheLayer::shared(Memory::default())
         .expire_after(larder::Expiration::Never)
@@ -71,7 +71,8 @@ pub(crate) async fn len(layer: &CacheLayer<Memory>) -> u64 {
 
 // ===== Servers =====
 
-/// A server in clear, HTTP/1.1 or HTTP/2 as the client begins, or over TLS. Gone when dropped.
+/// A server without TLS (HTTP/1.1 or HTTP/2, by the client's choice) or over TLS. It ends when it
+/// is dropped.
 pub(crate) struct Origin {
     base: String,
     log: Arc<Mutex<Vec<String>>>,
@@ -80,7 +81,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// In clear; `service` is a router, or what has been put around one.
+    /// A server without TLS. `service` is a router, or layers around one.
     pub(crate) async fn new<S, B>(service: S) -> Self
     where
         S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible>,
@@ -94,8 +95,9 @@ impl Origin {
         Self::listen(base, listener, None, service)
     }
 
-    /// Over TLS, with a certificate of its own making, which the roots trust. By its address: the name of this
-    /// machine may stand for another one first, or for none.
+    /// A server over TLS with a certificate of its own, which the roots trust. Clients connect to
+    /// its address, because the name of this machine may resolve to another address first, or to
+    /// none.
     pub(crate) async fn tls(routes: Router) -> (Self, RootCertStore) {
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
@@ -138,7 +140,7 @@ impl Origin {
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
-                    // How a connection ends is for the client to see.
+                    // The client sees how a connection ends.
                     match tls {
                         None => {
                             let io = TokioIo::new(stream);
@@ -160,12 +162,12 @@ impl Origin {
         format!("{}{path}", self.base)
     }
 
-    /// The requests so far: method and path.
+    /// The requests so far, as method and path.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until one more request has come.
+    /// Waits for one more request.
     pub(crate) async fn is_asked(&self) {
         self.came.acquire().await.unwrap().forget();
     }
@@ -179,7 +181,7 @@ impl Drop for Origin {
 
 // ===== Clients =====
 
-/// A response that was read to its end.
+/// A response that was read to the end.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -209,8 +211,8 @@ impl Reply {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// What the cache did: of one in the client, by its `CacheStatus`; of one on the server, by its `Cache-Status`, up to
-    /// the details.
+    /// What the cache did. For a cache in the client, this is from its `CacheStatus`. For a cache
+    /// on the server, it is from `Cache-Status`, without the details.
     #[track_caller]
     pub(crate) fn cache(&self) -> String {
         if let Some(status) = self.extensions.get::<CacheStatus>() {
@@ -255,7 +257,7 @@ where
     send(service, Request::get(url)).await
 }
 
-/// What a client without a cache gets from a server.
+/// The reply of a server to a client without a cache.
 pub(crate) async fn fetch(request: request::Builder) -> Reply {
     send(&client::<Full<Bytes>>(), request).await
 }

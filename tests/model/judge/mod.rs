@@ -1,5 +1,5 @@
-//! Whether the cache may give an answer: whether the rules allowed it at some moment between the
-//! start and the end of the request.
+//! Judges an answer of the cache: whether the rules allowed it at some moment between the start and
+//! the end of the request.
 
 mod removed;
 
@@ -11,12 +11,12 @@ use crate::{
     rules::{allows_users, is_failure},
 };
 
-/// What somebody got from the cache.
+/// An answer of the cache.
 #[derive(Debug)]
 pub(crate) struct Got {
     /// The request.
     pub(crate) ask: usize,
-    /// When the head came.
+    /// When the head arrived.
     pub(crate) at: Moment,
     pub(crate) status: u16,
     pub(crate) version: Option<Version>,
@@ -31,7 +31,7 @@ pub(crate) struct Got {
 pub(crate) enum End {
     Whole,
     Broken(String),
-    /// The one who asked went away.
+    /// The client went away.
     Stopped,
 }
 
@@ -41,13 +41,13 @@ pub(crate) fn judge(history: &History, settings: &Settings, got: &Got) -> Verdic
     let asked = &history.asks[got.ask];
     let ask = &asked.ask;
     let Some(version) = got.version else {
-        // The cache's own: it may not ask, or there is no such range.
+        // The cache's own response: the request forbids a call, or there is no such range.
         let is_own = match got.status {
             504 => ask.demand == Demand::OnlyIfCached,
             416 => ask.range.is_some(),
             _ => false,
         };
-        return is_own.then_some(()).ok_or_else(|| "it is from nowhere".to_owned());
+        return is_own.then_some(()).ok_or_else(|| "the response has no source".to_owned());
     };
     if ask.demand == Demand::OnlyIfCached && asked.calls > 0 {
         return Err("the origin was asked although the request forbids it".to_owned());
@@ -66,7 +66,7 @@ pub(crate) fn judge(history: &History, settings: &Settings, got: &Got) -> Verdic
     Err(whys.join("; "))
 }
 
-/// An error in place of a response.
+/// Judges an error instead of a response.
 pub(crate) fn judge_error(history: &History, ask: usize, at: Moment) -> Verdict {
     let asked = &history.asks[ask];
     let has_failed = history.answers.iter().any(|answer| {
@@ -77,7 +77,7 @@ pub(crate) fn judge_error(history: &History, ask: usize, at: Moment) -> Verdict 
     has_failed.then_some(()).ok_or_else(|| "the origin did not fail meanwhile".to_owned())
 }
 
-/// Whether the body is that of the version: all of it, or the part that was asked for.
+/// Checks that the body is that of the version: the whole, or the requested part.
 fn judge_content(history: &History, got: &Got, version: Version) -> Verdict {
     let content = &history.versions[version];
     let is_head = history.asks[got.ask].ask.method == Method::Head;
@@ -120,7 +120,7 @@ fn part(got: &Got, whole: &Bytes) -> Result<Bytes, String> {
     }
 }
 
-/// One response of a version, given to one who asked.
+/// Judges one response of a version for one request.
 struct Judge<'a> {
     history: &'a History,
     settings: &'a Settings,
@@ -135,7 +135,7 @@ impl Judge<'_> {
         self.history.asks[self.got.ask].ask.demand
     }
 
-    /// Whether this response may be given because of what an answer said of its version.
+    /// Whether this response may be served, by the answer `said` of its version.
     fn allows(&self, said: &Answer) -> Verdict {
         if said.answered > self.got.at {
             return Err("it came later".to_owned());
@@ -163,7 +163,7 @@ impl Judge<'_> {
             () => its.user.is_none() || allows_users(said.said.cache),
         };
         if ask.path != said.path || !is_users {
-            return Err("it is another's".to_owned());
+            return Err("it belongs to another request".to_owned());
         }
         if said.said.vary == Vary::Accept && mine.accept != its.accept {
             return Err("it is another variant".to_owned());
@@ -180,7 +180,7 @@ impl Judge<'_> {
         is_of_method.then_some(()).ok_or_else(|| "it answers another method".to_owned())
     }
 
-    /// Whether a later answer has ended what this one said.
+    /// Checks that no later answer has ended or replaced this one.
     fn is_not_ended(&self, said: &Answer) -> Verdict {
         let request = &self.history.asks[self.got.ask].ask;
         let before = |moment: Option<Moment>| moment.is_some_and(|at| at < self.asked);
@@ -201,10 +201,10 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Whether other answers or removals came in between an answer's call and its end.
+    /// Whether other answers or removals arrived between an answer's call and its end.
     fn is_contended(&self, answer: &Answer) -> bool {
         let end = answer.complete.or(answer.heard).unwrap_or(Moment::MAX);
-        // The cache looks for what is stored before it asks the origin.
+        // The cache looks up the stored response before it calls the origin.
         let looked = |answer: &Answer| self.history.asks[answer.ask].at;
         let meets = |from: Moment, to: Option<Moment>| {
             from < end && to.unwrap_or(Moment::MAX) > looked(answer)
@@ -217,10 +217,10 @@ impl Judge<'_> {
             })
     }
 
-    /// Whether another head has taken the place of this one by then.
+    /// Whether another head had replaced this one by then.
     fn is_superseded(&self, said: &Answer, by: Moment) -> bool {
-        // An answer to a HEAD may be stored beside the one to a GET. Which of them a 304 is about
-        // cannot be seen.
+        // An answer to a HEAD may be stored besides the one to a GET. It cannot be seen which of
+        // them a 304 concerns.
         let are_two =
             self.history.answers.iter().any(|answer| {
                 answer.kind == Kind::Full(self.version) && answer.method == Method::Head
@@ -241,16 +241,16 @@ impl Judge<'_> {
         })
     }
 
-    /// The latest time at which the answer may have come to the cache.
+    /// The latest time at which the answer may have reached the cache.
     fn arrived(&self, said: &Answer) -> u64 {
         let until = said.heard.unwrap_or(self.got.at);
         self.history.times(said.answered, until).max().unwrap_or(0)
     }
 
-    /// Whether the answer may still be used, by its age and by what the request asks for.
+    /// Checks that the answer may still be used, by its age and the request's demand.
     fn is_new_enough(&self, said: &Answer) -> Verdict {
         let demand = self.demand();
-        // Until the cache has dealt with an answer, others may wait for it.
+        // Until the cache has processed an answer, other requests may wait for it.
         let is_new = said.heard.is_none_or(|heard| heard > self.asked);
         let has_failed = self.history.answers.iter().any(|answer| {
             let end = answer.complete.or(answer.heard).unwrap_or(Moment::MAX);
@@ -261,7 +261,9 @@ impl Judge<'_> {
         });
         if demand == Demand::ForceRefresh {
             let is_asked_since = said.asked > self.asked;
-            return is_asked_since.then_some(()).ok_or_else(|| "it was forced to ask".to_owned());
+            return is_asked_since
+                .then_some(())
+                .ok_or_else(|| "the request must call the origin".to_owned());
         }
         if is_new {
             return Ok(());
@@ -299,7 +301,7 @@ impl Judge<'_> {
         Err(format!("it is too old: fresh for {ends:?} s since {arrived}"))
     }
 
-    /// For how long the answer may be fresh, in seconds: by its own words, and by new expiries.
+    /// The seconds for which the answer may be fresh: by its own fields, and by new expiries.
     fn lifetimes(&self, said: &Answer) -> Vec<u64> {
         let mut lifetimes = Vec::new();
         let mut is_own = !self.is_superseded(said, self.asked);

@@ -1,4 +1,4 @@
-//! Whether a removal has taken a response away.
+//! Judges whether a removal has removed a response.
 
 use super::{Judge, Verdict};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Judge<'_> {
-    /// Whether a removal has taken the version away before the request began.
+    /// Checks that no removal has removed the version before the request began.
     pub(super) fn is_not_removed(&self, said: &Answer) -> Verdict {
         let is_tagged = |removal: &&Removed| {
             matches!(removal.what, Removal::Tag(tag) if said.said.tags & 1 << tag != 0)
@@ -20,7 +20,7 @@ impl Judge<'_> {
         let is_head = self.history.asks[self.got.ask].ask.method == Method::Head;
         match said.kind {
             Kind::NotModified(_) if is_head => {
-                // Each answer to a HEAD may be stored, though several have the same version.
+                // Each answer to a HEAD may be stored, although several have the same version.
                 let full = |answer: &&Answer| answer.kind == Kind::Full(self.version);
                 let stored = self.history.answers.iter().filter(full);
                 let removed = stored.map(|answer| self.is_kept(answer));
@@ -31,10 +31,10 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether no removal has taken away what this answer brought.
+    /// Checks that no removal has removed the response of this answer.
     fn is_kept(&self, born: &Answer) -> Verdict {
         for answer in &self.history.answers {
-            // A request that changes something removes what is stored for its URL.
+            // An unsafe request removes the stored responses for its URL.
             let is_change = answer.method == Method::Post
                 && self.history.status(answer) == Some(200)
                 && answer.path == born.path;
@@ -54,7 +54,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Whether a removal means what an answer has brought.
+    /// Whether a removal concerns the response of an answer.
     fn covers(&self, removal: &Removed, born: &Answer) -> bool {
         match &removal.what {
             Removal::Url(path) | Removal::Where(path) => *path == born.path,
@@ -79,7 +79,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether so much time had passed since the answer when the removal began.
+    /// Whether this time had passed since the answer when the removal began.
     fn has_passed(
         &self,
         removal: &Removed,
@@ -93,7 +93,7 @@ impl Judge<'_> {
         !is_reset && was_there && now >= self.arrived(said) + millis(said)
     }
 
-    /// Whether all heads that the version may have had when it was removed are such.
+    /// Whether all heads that the version may have had at the removal are like this.
     fn all_heads(&self, removal: &Removed, is_such: impl Fn(&Answer) -> bool) -> bool {
         let mut heads = self.history.answers.iter().filter(|said| {
             said.version() == Some(self.version) && removal.to.is_some_and(|to| said.asked < to)
@@ -101,7 +101,7 @@ impl Judge<'_> {
         heads.all(|said| is_such(said) || self.is_superseded(said, removal.from))
     }
 
-    /// Whether a `GET` like this selects the answer.
+    /// Whether a `GET` with these fields selects the answer.
     fn is_for(&self, answer: &Answer, selects: Selects) -> bool {
         let is_users = if self.settings.shared {
             selects.user.is_none() || self.settings.http

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A client by way of the proxy; and how many commands have been answered.
+/// A client that connects through the proxy, and the number of answered commands.
 async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
     let answered = Arc::new(AtomicU64::new(0));
     let url = format!("mongodb://{}/?directConnection=true", proxy.address);
@@ -17,7 +17,7 @@ async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn callers_that_go_away_or_pause_cost_no_connection() {
+async fn callers_that_go_away_or_pause_do_not_cost_connections() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let (client, answered) = answering(&proxy).await;
@@ -30,11 +30,11 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
         let asking = store.get(&key);
         tokio::select! {
             biased;
-            _ = asking => panic!("an answer before the question"),
+            _ = asking => panic!("the answer arrived before the question was sent"),
             () = tokio::task::yield_now() => {}
         }
-        // One at a time: several at once take several connections.
-        until("an answer that nobody waits for", async || {
+        // One at a time, because concurrent questions need several connections.
+        until("the answer to an abandoned question arrives", async || {
             answered.load(Ordering::SeqCst) >= first + number
         })
         .await;
@@ -42,7 +42,7 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
     let made = proxy.connections() - before;
     assert!(made < 10, "{made} connections for 100 questions");
-    // What was asked and is looked at after more than the limit has come in time.
+    // The caller polls again after the limit. The answer arrived in time, so it counts.
     let one = key(1);
     let mut writer = store.put(&key(2), head()).await.unwrap();
     {
@@ -54,8 +54,7 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
         drop(asking.await.unwrap().unwrap());
         writing.await.unwrap();
     }
-    // What a call that is given up was about to send is sent by the next one, also where it was
-    // sent already.
+    // The next call sends what an abandoned call was about to send, or has sent already.
     {
         let mut writing = Box::pin(writer.write(body(3, MIB)));
         assert!(futures_util::poll!(&mut writing).is_pending());
@@ -63,76 +62,75 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
     }
     writer.finish(None).await.unwrap();
     let found = get(&store, key(2)).await.unwrap();
-    assert!(found == [body(2, MIB), body(3, MIB)].concat(), "another body");
+    assert!(found == [body(2, MIB), body(3, MIB)].concat(), "a wrong body");
 }
 
-/// Gives `asking` up once the command that has `word` in it is under way, and has not come to the
-/// server yet.
-async fn give_up<T>(proxy: &Proxy, word: &'static str, asking: impl Future<Output = T>) {
+/// Abandons `asking` when its command with `word` is in flight and has not reached the server.
+async fn abandon<T>(proxy: &Proxy, word: &'static str, asking: impl Future<Output = T>) {
     proxy.hold(word);
     tokio::select! {
         biased;
-        _ = asking => panic!("an answer to what is held back"),
+        _ = asking => panic!("the command must be held back"),
         () = proxy.held() => {}
     }
 }
 
-/// What `later` comes to, which must wait for what was given up.
-async fn behind<T>(proxy: &Proxy, later: impl Future<Output = Result<T>>) -> T {
+/// Returns the result of `later`, which must wait for the abandoned operation.
+async fn after_release<T>(proxy: &Proxy, later: impl Future<Output = Result<T>>) -> T {
     let mut later = pin!(later);
     tokio::select! {
         biased;
-        _ = &mut later => panic!("it did not wait for what was given up"),
+        _ = &mut later => panic!("it did not wait for the abandoned operation"),
         () = tokio::time::sleep(Duration::from_millis(300)) => proxy.release(),
     }
     later.await.unwrap()
 }
 
-/// Over another connection, it would come to the server before what was given up.
+/// Over another connection, the later operation would reach the server first.
 #[tokio::test]
-async fn what_was_given_up_is_done_before_what_begins_later() {
+async fn abandoned_operation_is_done_before_later_ones() {
     const PUBLISH: &str = "\x02findAndModify\0";
     const UPDATE: &str = "\x02update\0";
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = through(&proxy).timeout(Duration::from_secs(20)).connect().await.unwrap();
-    // So that the indexes are there.
+    // Creates the indexes.
     put(&store, key(0), head(), body(0, 9)).await.unwrap();
     for len in [9, MIB] {
         let writing = || put(&store, key(1), tagged(&["a"]), body(1, len));
-        give_up(&proxy, PUBLISH, writing()).await;
-        // What has nothing to do with it does not wait.
+        abandon(&proxy, PUBLISH, writing()).await;
+        // Operations on other keys do not wait.
         put(&store, key(2), head(), body(2, 9)).await.unwrap();
         assert!(store.remove(&key(2)).await.unwrap());
-        assert!(behind(&proxy, store.remove(&key(1))).await);
+        assert!(after_release(&proxy, store.remove(&key(1))).await);
         assert_eq!(get(&store, key(1)).await, None);
 
-        give_up(&proxy, PUBLISH, writing()).await;
-        assert_eq!(behind(&proxy, store.remove_tagged("a")).await, 1);
+        abandon(&proxy, PUBLISH, writing()).await;
+        assert_eq!(after_release(&proxy, store.remove_tagged("a")).await, 1);
         assert_eq!(get(&store, key(1)).await, None);
 
-        give_up(&proxy, PUBLISH, writing()).await;
-        behind(&proxy, store.clear()).await;
+        abandon(&proxy, PUBLISH, writing()).await;
+        after_release(&proxy, store.clear()).await;
         assert_eq!(get(&store, key(1)).await, None);
 
-        give_up(&proxy, PUBLISH, writing()).await;
-        behind(&proxy, put(&store, key(1), head(), body(3, len))).await;
+        abandon(&proxy, PUBLISH, writing()).await;
+        after_release(&proxy, put(&store, key(1), head(), body(3, len))).await;
         assert_eq!(get(&store, key(1)).await.unwrap(), body(3, len));
 
-        // A removal takes nothing that is written after it.
-        give_up(&proxy, PUBLISH, store.remove(&key(1))).await;
-        behind(&proxy, put(&store, key(1), head(), body(4, len))).await;
+        // The abandoned removal does not remove an entry that is written after it.
+        abandon(&proxy, PUBLISH, store.remove(&key(1))).await;
+        after_release(&proxy, put(&store, key(1), head(), body(4, len))).await;
         assert_eq!(get(&store, key(1)).await.unwrap(), body(4, len));
 
         let seen = store.get(&key(1)).await.unwrap().unwrap().version;
-        give_up(&proxy, UPDATE, store.update(&key(1), seen, tagged(&["b"]))).await;
-        assert_eq!(behind(&proxy, store.remove_tagged("b")).await, 1);
+        abandon(&proxy, UPDATE, store.update(&key(1), seen, tagged(&["b"]))).await;
+        assert_eq!(after_release(&proxy, store.remove_tagged("b")).await, 1);
         assert_eq!(get(&store, key(1)).await, None);
     }
 }
 
 #[tokio::test]
-async fn a_write_that_is_given_up_sets_aside_what_it_replaces() {
+async fn abandoned_write_sets_the_replaced_file_aside() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = through(&proxy).database(DATABASE).timeout(Duration::from_secs(20));
@@ -140,7 +138,7 @@ async fn a_write_that_is_given_up_sets_aside_what_it_replaces() {
     let seen = Seen::on(&server).await;
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     let old = seen.file(key(1)).await;
-    give_up(&proxy, "\x02findAndModify\0", put(&store, key(1), head(), body(2, MIB))).await;
+    abandon(&proxy, "\x02findAndModify\0", put(&store, key(1), head(), body(2, MIB))).await;
     assert_eq!(seen.state(old).await.unwrap(), "live");
     proxy.release();
     until("the old file is set aside", async || seen.state(old).await.unwrap() == "removed").await;

@@ -3,8 +3,8 @@
 use super::*;
 
 #[tokio::test]
-async fn damaged_documents_are_misses_that_are_removed() {
-    let (server, store) = place().await;
+async fn damaged_document_is_an_error_and_can_be_removed() {
+    let (server, store) = server_and_store().await;
     let seen = Seen::on(&server).await;
     let wrong = [
         doc! { "$set": { "format": 2 } },
@@ -34,8 +34,7 @@ async fn damaged_documents_are_misses_that_are_removed() {
         assert!(store.remove(&key(1)).await.unwrap());
         assert!(get(&store, key(1)).await.is_none());
     }
-    // A listing goes on after it, and what else stands there; all of it can be removed and written
-    // over.
+    // Damaged and foreign documents do not end a scan. All of them can be removed and replaced.
     put(&store, key(1), tagged(&["a"]), body(1, 100)).await.unwrap();
     put(&store, key(2), tagged(&["a"]), body(2, 9)).await.unwrap();
     seen.set_entry(key(1), doc! { "$set": { "head": 1 } }).await;
@@ -53,7 +52,7 @@ async fn damaged_documents_are_misses_that_are_removed() {
     put(&store, key(1), tagged(&["b"]), body(1, 9)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
     assert_eq!(store.remove_tagged("a").await.unwrap(), 1 + foreign.len() as u64);
-    // Another entry's document is not this one's.
+    // The document of another entry is not accepted.
     let mut copy = seen.entry(key(1)).await;
     copy.insert("_id", key(3).to_string());
     seen.entries.insert_one(copy).await.unwrap();
@@ -68,8 +67,8 @@ async fn damaged_documents_are_misses_that_are_removed() {
 }
 
 #[tokio::test]
-async fn damaged_bodies_are_errors_before_they_are_handed_on() {
-    let (server, store) = place().await;
+async fn damaged_body_is_an_error_and_is_not_returned() {
+    let (server, store) = server_and_store().await;
     let seen = Seen::on(&server).await;
     let bytes = |len| Binary { subtype: BinarySubtype::Generic, bytes: vec![7; len] };
     for n in [0, 1, 4] {
@@ -99,7 +98,7 @@ async fn damaged_bodies_are_errors_before_they_are_handed_on() {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage:?} of {n}: {error}");
         }
     }
-    // Chunks in another order are not this file's, nor are those of another one.
+    // Chunks in the wrong order are not accepted, and those of another file are not either.
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     let file = seen.file(key(1)).await;
     for (from, to) in [(0, 99), (1, 0), (99, 1)] {

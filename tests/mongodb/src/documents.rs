@@ -10,8 +10,8 @@ fn long_head(len: usize) -> Head {
 }
 
 #[tokio::test]
-async fn documents_can_be_read_by_people() {
-    let (server, store) = place().await;
+async fn people_can_read_the_documents() {
+    let (server, store) = server_and_store().await;
     let seen = Seen::on(&server).await;
     let stored_at = Timestamp::from_millis(1_700_000_000_000);
     let (parts, ()) = Response::builder().status(404).body(()).unwrap().into_parts();
@@ -34,7 +34,7 @@ async fn documents_can_be_read_by_people() {
     assert_eq!(*tags, vec![Bson::from("page"), Bson::from("user:1")]);
     assert_eq!(entry.get_binary_generic("body").unwrap()[..], body(1, 1_000)[..]);
     assert_eq!(store.size_bytes().await.unwrap(), size as u64);
-    // What never expires has no date that an index could go by, after an update too.
+    // An entry that never expires has no date in an index, even after an update.
     let version = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), version, tagged(&[])).await.unwrap());
     let entry = seen.entry(key(1)).await;
@@ -46,7 +46,7 @@ async fn documents_can_be_read_by_people() {
 }
 
 #[tokio::test]
-async fn a_body_is_inline_up_to_the_limit_and_a_file_beyond_it() {
+async fn body_is_inline_up_to_the_limit_and_a_file_above_it() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     for limit in [0, 1, 70_000, 256 << 10, 3 * MIB] {
@@ -62,18 +62,18 @@ async fn a_body_is_inline_up_to_the_limit_and_a_file_beyond_it() {
 }
 
 #[tokio::test]
-async fn nothing_meets_the_limit_of_a_document() {
+async fn entries_never_exceed_the_limit_of_a_document() {
     let server = Server::start();
     let store = builder(&server).inline_limit(15 * MIB).connect().await.unwrap();
     let seen = Seen::on(&server).await;
-    // As much as goes in, and as much beside a head that leaves no room for it.
+    // The largest inline body, and the same body with a head that leaves no room for it.
     put(&store, key(1), head(), body(1, 15 * MIB)).await.unwrap();
     assert!(seen.entry(key(1)).await.contains_key("body"));
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 15 * MIB));
     put(&store, key(1), long_head(2 * MIB), body(2, 15 * MIB)).await.unwrap();
     assert!(seen.entry(key(1)).await.contains_key("file"));
     assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 15 * MIB));
-    // A head that no document takes.
+    // A head that is too large for a document.
     put(&store, key(2), head(), body(2, 9)).await.unwrap();
     let version = store.get(&key(2)).await.unwrap().unwrap().version;
     for len in [16 * MIB - 10_000, 17 * MIB, 40 * MIB] {
@@ -82,21 +82,21 @@ async fn nothing_meets_the_limit_of_a_document() {
         let error = store.update(&key(2), version, long_head(len)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     }
-    // One that does not fit before a body that is there.
+    // A head that does not fit beside its stored body.
     put(&store, key(3), head(), body(3, 14 * MIB)).await.unwrap();
     let version3 = store.get(&key(3)).await.unwrap().unwrap().version;
     let error = store.update(&key(3), version3, long_head(3 * MIB)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
-    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, 9), "what was there stays");
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, 9), "the stored entry stays");
     assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 14 * MIB));
-    // Two on their own way may be as large as one document's limit.
+    // Several documents may together exceed the limit of one.
     assert!(store.update(&key(2), version, long_head(10 * MIB)).await.unwrap());
     assert_eq!(store.scan().filter(|item| future::ready(item.is_ok())).count().await, 3);
 }
 
 #[tokio::test]
-async fn large_bodies_are_files_that_any_reader_of_gridfs_reads() {
-    let (server, store) = place().await;
+async fn large_bodies_can_be_read_by_any_gridfs_reader() {
+    let (server, store) = server_and_store().await;
     let seen = Seen::on(&server).await;
     let bucket = GridFsBucketOptions::builder().bucket_name("larder".to_owned()).build();
     let bucket = server.database().await.gridfs_bucket(bucket);

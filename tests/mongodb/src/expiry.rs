@@ -1,8 +1,8 @@
-//! Entries that expire, and the index by which they do.
+//! Entries that expire, and the index that expires them.
 
 use super::*;
 
-/// The index by which entries expire: its name and its seconds.
+/// The index that expires entries: its name and its seconds.
 pub(crate) async fn expiry_index(seen: &Seen) -> Vec<(String, Option<u64>)> {
     let indexes: Vec<IndexModel> =
         seen.entries.list_indexes().await.unwrap().try_collect().await.unwrap();
@@ -15,10 +15,10 @@ pub(crate) async fn expiry_index(seen: &Seen) -> Vec<(String, Option<u64>)> {
 }
 
 #[tokio::test]
-async fn the_ttl_index_is_kept_in_step_with_the_settings() {
+async fn ttl_index_follows_the_settings() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
-    // Not connected, for that would begin with a sweep of its own accord.
+    // The store is not connected, because this starts a sweep.
     let connect = async |grace| {
         let store = builder(&server).grace(grace).build().await.unwrap();
         put(&store, key(1), expiring(Duration::ZERO), body(1, 9)).await.unwrap();
@@ -36,7 +36,7 @@ async fn the_ttl_index_is_kept_in_step_with_the_settings() {
     assert_eq!(expiry_index(&seen).await, ours(None));
     connect(Duration::from_secs(60)).await;
     assert_eq!(expiry_index(&seen).await, ours(Some(60)));
-    // Something else has the name, or the same keys another one.
+    // Another index has the name, or the same keys have another index.
     for (keys, name) in [
         (doc! { "keep_until": -1, "url": 1 }, "keep_until_1"),
         (doc! { "keep_until": 1 }, "by hand"),
@@ -46,16 +46,16 @@ async fn the_ttl_index_is_kept_in_step_with_the_settings() {
         let index = IndexModel::builder().keys(keys).options(options).build();
         seen.entries.create_index(index).await.unwrap();
         connect(Duration::from_secs(5)).await;
-        // Some servers take two indexes of the same keys.
+        // Some servers allow two indexes of the same keys.
         let found = expiry_index(&seen).await;
         assert!(found.contains(&ours(Some(5))[0]), "{found:?} instead of {name}");
     }
-    assert_eq!(store.len().await.unwrap(), 1, "what is stored stays");
+    assert_eq!(store.len().await.unwrap(), 1, "the stored entry stays");
 }
 
-/// As by the command `larder`, which does not know the program's grace.
+/// The command `larder` does this, because it does not know the program's grace.
 #[tokio::test]
-async fn a_store_that_keeps_the_grace_leaves_the_index_as_it_is() {
+async fn store_that_keeps_the_grace_does_not_change_the_index() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     let put = async |builder: Builder| {
@@ -77,11 +77,11 @@ async fn a_store_that_keeps_the_grace_leaves_the_index_as_it_is() {
 }
 
 #[tokio::test]
-async fn collections_that_somebody_drops_get_their_indexes_again() {
+async fn dropped_collections_get_their_indexes_again() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     let grace = |seconds| builder(&server).grace(Duration::from_secs(seconds));
-    // Not connected, for that would begin with a sweep of its own accord.
+    // The store is not connected, because this starts a sweep.
     let store = grace(7).build().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     let ours = |seconds| [("keep_until_1".to_owned(), Some(seconds))];
@@ -94,7 +94,7 @@ async fn collections_that_somebody_drops_get_their_indexes_again() {
     assert_eq!(expiry_index(&seen).await, []);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 1);
     assert_eq!(expiry_index(&seen).await, ours(7));
-    // What another process has chosen meanwhile stays.
+    // A grace that another process has chosen in the meantime stays.
     let other = grace(8).build().await.unwrap();
     put(&other, key(1), head(), body(1, 9)).await.unwrap();
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0);
@@ -102,7 +102,7 @@ async fn collections_that_somebody_drops_get_their_indexes_again() {
 }
 
 #[tokio::test]
-async fn the_server_removes_what_expires_and_a_sweep_its_file() {
+async fn server_removes_expired_entries_and_a_sweep_removes_their_files() {
     let server = Server::expiring();
     let seen = Seen::on(&server).await;
     let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
@@ -116,7 +116,7 @@ async fn the_server_removes_what_expires_and_a_sweep_its_file() {
     put(&store, key(5), head(), body(5, MIB)).await.unwrap();
     until("the server removes what expires", async || store.len().await.unwrap() == 2).await;
     assert!(get(&store, key(2)).await.is_none());
-    // Nobody asks for it.
+    // No request asks for these entries.
     seen.settle([2, 2, 10]).await;
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0, "the server was first");
     assert_eq!(get(&store, key(4)).await.unwrap(), body(4, MIB));

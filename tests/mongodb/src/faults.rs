@@ -1,11 +1,11 @@
-//! Servers that die or are silent, connections that break.
+//! Servers that die or are silent, and connections that break.
 
 use super::{expiry::expiry_index, *};
 
 #[tokio::test]
-async fn an_error_of_the_server_says_what_and_where() {
+async fn error_of_the_server_names_the_error_and_the_address() {
     let server = Server::start();
-    // Not connected, for that would begin with a sweep, whose commands would fail in place of
+    // The store is not connected, because this starts a sweep, whose commands would fail instead of
     // these.
     let store = builder(&server).build().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
@@ -15,8 +15,8 @@ async fn an_error_of_the_server_says_what_and_where() {
     assert!(error.to_string().contains(&server.port.to_string()), "{error}");
     server.fail(&["find"], 1, doc! { "errorCode": 13 }).await;
     let error = store.get(&key(1)).await.map(drop).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Denied, "the login lacks a right: {error}");
-    // A write that fails leaves what was there, and in time nothing else.
+    assert_eq!(error.kind(), ErrorKind::Denied, "the login lacks a permission: {error}");
+    // A failed write keeps the old entry. Its own files are removed later.
     for (commands, code) in
         [("insert", 96), ("findAndModify", 96), ("update", 96), ("insert", 14_031)]
     {
@@ -29,18 +29,18 @@ async fn an_error_of_the_server_says_what_and_where() {
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
     let files = Seen::on(&server).await.files;
     let useless = doc! { "metadata.state": { "$in": ["removed", "pending"] } };
-    until("files of failed writes do not look as live ones", async || {
+    until("the files of failed writes are no longer live", async || {
         files.count_documents(useless.clone()).await.unwrap() == 3
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_and_a_restart_during_load_fail_no_request() {
+async fn requests_succeed_during_kill_9_and_a_restart() {
     let mut server = Server::start();
     let store = builder(&server).timeout(BRIEF).connect().await.unwrap();
     let restart = |up| if up { server.run() } else { server.kill() };
-    kills_fail_no_request(store, "mongodb", restart).await;
+    requests_succeed_while_the_server_is_killed(store, "mongodb", restart).await;
 }
 
 /// Repeats `ask` until the store can be reached again.
@@ -59,12 +59,13 @@ async fn recovered<T>(ask: impl AsyncFn() -> Result<T>) -> T {
 }
 
 #[tokio::test]
-async fn connections_that_are_cut_are_made_again() {
+async fn cut_connections_are_made_again() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = through(&proxy).timeout(BRIEF).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
-    // Amid a body: it is read on over another connection, or ends in an error, never short.
+    // A cut during a body: the body is read on over another connection, or ends in an error. It is
+    // never short.
     let mut whole = 0;
     for _ in 0..5 {
         let hit = recovered(async || store.get(&key(1)).await).await;
@@ -88,8 +89,8 @@ async fn connections_that_are_cut_are_made_again() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
         }
     }
-    assert!(whole > 0, "a cut ends every body");
-    // Where there is no other, the body ends in an error.
+    assert!(whole > 0, "no body was read on after a cut");
+    // Without another connection, the body ends in an error.
     let reading = recovered(async || store.get(&key(1)).await).await.unwrap();
     proxy.refuse(true);
     proxy.cut();
@@ -97,7 +98,7 @@ async fn connections_that_are_cut_are_made_again() {
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
     proxy.refuse(false);
     recovered(async || store.get(&key(1)).await.map(drop)).await;
-    a_cut_write_is_whole_or_missing(&store, &proxy, async || {
+    entry_of_a_cut_write_is_whole_or_missing(&store, &proxy, async || {
         let hit = recovered(async || store.get(&key(2)).await).await?;
         Some(read(hit).await.unwrap())
     })
@@ -106,7 +107,7 @@ async fn connections_that_are_cut_are_made_again() {
 }
 
 #[tokio::test]
-async fn a_silent_server_holds_operations_for_the_limit_once() {
+async fn silent_server_delays_operations_by_the_limit_once() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let limit = BRIEF;
@@ -116,47 +117,47 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
     let layer = CacheLayer::private(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
-    // Nothing comes any more, so that from here on only the limits end anything: by a time that
-    // needs no waiting.
+    // The proxy passes nothing on. From here on, only the limits end anything, in virtual time.
     tokio::time::pause();
-    // A request looks up, and stores what it gets from the origin. It waits once.
+    // A request reads the store, and stores the origin's response. It waits once.
     let margin = Duration::from_secs(1);
     let begin = tokio::time::Instant::now();
     assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
     let waited = begin.elapsed();
     assert!((limit..limit + margin).contains(&waited), "{waited:?}");
-    // Nothing else waits, until the limit has passed and beyond.
+    // No other operation waits, before the limit has passed or afterwards.
     let begin = tokio::time::Instant::now();
     for _ in 0..200 {
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
     }
     assert!(begin.elapsed() < margin, "{:?}", begin.elapsed());
     for _ in 0..3 {
         tokio::time::sleep(limit).await;
         let begin = tokio::time::Instant::now();
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
         assert!(begin.elapsed() < margin, "{:?}", begin.elapsed());
     }
     assert_eq!(read(reading).await.unwrap_err().kind(), ErrorKind::Unavailable);
     tokio::time::resume();
-    // The old connections never come back; new ones do.
+    // The old connections stay dead. New ones work.
     proxy.stall(false);
     recovered(async || store.get(&key(1)).await.map(drop)).await;
     until("the store is used again", async || fetch(&layer, 1, 100).await.unwrap().0).await;
 }
 
 #[tokio::test]
-async fn a_slow_command_is_an_error_in_time_and_harms_no_other() {
+async fn slow_command_fails_in_time_and_does_not_affect_others() {
     let server = Server::start();
     let store = builder(&server).timeout(BRIEF / 2).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
-    // An answer would come in time for nobody, but come it would.
+    // The answer arrives, but long after the limit.
     let block = doc! { "blockConnection": true, "blockTimeMS": 60_000 };
     server.fail(&["aggregate"], 2, block).await;
     for _ in 0..2 {
         assert_eq!(store.size_bytes().await.unwrap_err().kind(), ErrorKind::Unavailable);
-        // The store asks the server first whether it is there at all, and need not wait for that.
+        // The store first asks whether the server is there. This must not wait for the slow
+        // command.
         let begin = Instant::now();
         let hit = recovered(async || store.get(&key(1)).await).await.unwrap();
         assert_eq!(read(hit).await.unwrap(), body(1, 9));
@@ -165,7 +166,7 @@ async fn a_slow_command_is_an_error_in_time_and_harms_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_can_be_made_before_its_server() {
+async fn store_can_be_created_before_its_server_runs() {
     let mut server = Server::start();
     server.kill();
     let limit = BRIEF / 2;
@@ -182,23 +183,23 @@ async fn a_store_can_be_made_before_its_server() {
     tokio::task::block_in_place(|| server.run());
     recovered(async || put(&store, key(1), tagged(&["a"]), body(1, 9)).await).await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
-    // The indexes were made then.
+    // The indexes are created then.
     let seen = Seen::on(&server).await;
     assert_eq!(expiry_index(&seen).await, [("keep_until_1".to_owned(), Some(0))]);
 }
 
-/// Uses the store in a runtime that ends then, with all tasks in it.
+/// Uses the store in a runtime that then ends, with all of its tasks.
 fn in_another_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(work)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_recovers_after_a_runtime_that_used_it_has_ended() {
+async fn store_recovers_after_a_runtime_that_used_it_has_ended() {
     let mut server = Server::start();
     let store = builder(&server).timeout(BRIEF / 2).build().await.unwrap();
     server.kill();
-    // It asks in the background whether the server is back.
+    // The store asks in the background whether the server is back.
     let found = tokio::task::block_in_place(|| in_another_runtime(store.get(&key(1))));
     assert_eq!(found.unwrap_err().kind(), ErrorKind::Unavailable);
     tokio::task::block_in_place(|| server.run());
@@ -206,7 +207,7 @@ async fn a_store_recovers_after_a_runtime_that_used_it_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_sweeps_after_a_runtime_that_used_it_has_ended() {
+async fn store_sweeps_after_a_runtime_that_used_it_has_ended() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     let store = builder(&server).timeout(BRIEF / 2).linger(Duration::ZERO).build().await.unwrap();

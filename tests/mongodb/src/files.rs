@@ -1,9 +1,9 @@
-//! Files that are of no use any more.
+//! Files that are no longer needed.
 
 use super::*;
 
 #[tokio::test]
-async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
+async fn body_stays_for_its_reader_after_a_replacement() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     let store = builder(&server).timeout(BRIEF).linger(BRIEF * 2).connect().await.unwrap();
@@ -14,7 +14,8 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
     assert_eq!(seen.state(old_file).await.as_deref(), Some("removed"));
     let first = seen.touched(old_file).await;
-    // Slower than an answer may take. Touched anew, it stays for as long as from the beginning.
+    // Reads more slowly than the time limit of an answer. Each touch keeps the file for the same
+    // time again.
     let mut bytes = old.chunk().await.unwrap().unwrap().to_vec();
     let pause = BRIEF + Duration::from_millis(500);
     tokio::time::sleep(pause).await;
@@ -24,7 +25,7 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     assert_eq!(bytes, body(1, 8 * MIB));
     let prolonged = seen.touched(old_file).await - first;
     assert!(prolonged >= pause.as_millis() as i64, "{prolonged} ms");
-    // One that nobody reads goes.
+    // A file without readers is removed.
     seen.set_file(old_file, doc! { "metadata.touched": ago(BRIEF * 3) }).await;
     store.remove_expired(now()).await.unwrap();
     seen.settle([1, 1, 33]).await;
@@ -33,14 +34,14 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_removed_leaves_nothing_behind() {
+async fn removed_entries_leave_nothing_behind() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
     let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     let large = |number| body(number, 600_000);
     for number in 0..6 {
-        // Replaced, and updated too.
+        // Each entry is replaced and updated too.
         put(&store, key(number), tagged(&["c"]), large(number)).await.unwrap();
         put(&store, key(number), tagged(&["a", "b"]), large(number)).await.unwrap();
         let seen = store.get(&key(number)).await.unwrap().unwrap().version;
@@ -53,7 +54,7 @@ async fn what_is_removed_leaves_nothing_behind() {
     put(&store, key(4), tagged(&["a"]), body(4, 9)).await.unwrap();
     assert_eq!(store.remove_tagged("a").await.unwrap(), 3);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 1);
-    // Nor does a writer that is dropped.
+    // A dropped writer leaves nothing behind either.
     let mut writer = store.put(&key(2), head()).await.unwrap();
     writer.write(body(2, MIB)).await.unwrap();
     assert_eq!(seen.files.count_documents(doc! { "metadata.state": "pending" }).await.unwrap(), 1);
@@ -63,16 +64,16 @@ async fn what_is_removed_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn what_a_process_that_died_has_left_is_swept() {
+async fn files_of_dead_processes_are_swept() {
     let server = Server::start();
-    // Not connected, for that would begin with a sweep, which would come upon the half of what is
-    // made here.
+    // The store is not connected, because this starts a sweep, which might see only half of the
+    // files that are created here.
     let store = builder(&server).build().await.unwrap();
     let seen = Seen::on(&server).await;
     for number in 1..=4 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
     }
-    // As they stand for a moment, or for as long as somebody is at work.
+    // Files in these states for a moment, or while a process works on them.
     let fresh = async |state: &str| {
         let id = ObjectId::new();
         let metadata = doc! { "state": state, "touched": ago(Duration::ZERO) };
@@ -82,14 +83,14 @@ async fn what_a_process_that_died_has_left_is_swept() {
         };
         seen.files.insert_one(file).await.unwrap();
         let data = Binary { subtype: BinarySubtype::Generic, bytes: vec![0; 9] };
-        // Many, of which the first have gone already.
+        // There are many chunks, and the first ones are already removed.
         let chunks = (300..900).map(|n| doc! { "files_id": id, "n": n, "data": data.clone() });
         seen.chunks.insert_many(chunks).await.unwrap();
         id
     };
     let (writing, finishing, reading) =
         (fresh("pending").await, fresh("live").await, fresh("removed").await);
-    // And as nobody would leave them who still is there.
+    // Files in these states for longer than a live process leaves them.
     let left = [
         (fresh("pending").await, Duration::from_secs(601)),
         (fresh("removed").await, Duration::from_secs(61)),
@@ -101,20 +102,22 @@ async fn what_a_process_that_died_has_left_is_swept() {
     let unused = fresh("live").await;
     let lost = DAY + Duration::from_secs(1);
     seen.set_file(unused, doc! { "metadata.touched": ago(lost) }).await;
-    // In use, whatever their states say.
+    // These files are in use, in spite of their states.
     for (number, state) in [(1, "pending"), (2, "removed"), (3, "live")] {
         let set = doc! { "metadata.state": state, "metadata.touched": ago(lost) };
         seen.set_file(seen.file(key(number)).await, set).await;
     }
-    // Others see to it when they come.
+    // Another store sweeps when it connects.
     let other = builder(&server).connect().await.unwrap();
-    until("a sweep at connecting", async || seen.state(unused).await.as_deref() == Some("removed"))
-        .await;
+    until("the sweep at connecting removes the unused file", async || {
+        seen.state(unused).await.as_deref() == Some("removed")
+    })
+    .await;
     for (file, _) in left {
         assert_eq!(seen.state(file).await, None);
         assert_eq!(seen.chunks.count_documents(doc! { "files_id": file }).await.unwrap(), 0);
     }
-    // It may have been being read.
+    // The file stays for a while, because it may have had a reader.
     seen.set_file(unused, doc! { "metadata.touched": ago(Duration::from_secs(61)) }).await;
     assert_eq!(other.remove_expired(now()).await.unwrap(), 0);
     assert_eq!(seen.state(unused).await, None);
@@ -129,8 +132,8 @@ async fn what_a_process_that_died_has_left_is_swept() {
 }
 
 #[tokio::test]
-async fn a_body_whose_writer_was_silent_for_too_long_is_not_stored() {
-    let (server, store) = place().await;
+async fn body_of_a_writer_that_was_silent_too_long_is_not_stored() {
+    let (server, store) = server_and_store().await;
     let seen = Seen::on(&server).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let mut writer = store.put(&key(1), head()).await.unwrap();
@@ -144,7 +147,7 @@ async fn a_body_whose_writer_was_silent_for_too_long_is_not_stored() {
 }
 
 #[tokio::test]
-async fn clearing_leaves_foreign_collections_and_unfinished_bodies_alone() {
+async fn clear_keeps_foreign_collections_and_unfinished_bodies() {
     let server = Server::start();
     let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();

@@ -1,6 +1,7 @@
-//! What only a server can show: documents, files and indexes on it, the commands that it is sent,
-//! faults of the network and of the server, other processes. What every store promises is tested by
-//! the conformance suite.
+//! Tests of `MongoDb` that need a server: its documents, files and indexes, the commands it
+//! receives, faults of the network and of the server, and other processes.
+//!
+//! The conformance suite checks the contract of every store.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -61,19 +62,19 @@ use self::{
     process::unique_name,
     proxy::{Proxy, Sent},
     remote::{
-        NEVER, a_cut_write_is_whole_or_missing, all_are_refused, expiring, fetch, head,
-        kills_fail_no_request, now, tagged, until,
+        NEVER, entry_of_a_cut_write_is_whole_or_missing, every_operation_is_refused, expiring,
+        fetch, head, now, requests_succeed_while_the_server_is_killed, tagged, until,
     },
     servers::{DATABASE, Server, any_server, drop_namespace},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A limit with more time than a busy machine takes, or one that stands still for a while; less
-/// than what files linger.
+/// A time limit that a busy machine, or one that stands still for a while, does not reach. It is
+/// shorter than the time for which replaced files stay.
 const PATIENT: Duration = Duration::from_secs(50);
 
-/// The same where the end of the limit is waited for, or what lingers as long.
+/// A time limit for tests that wait until it ends, or until replaced files are removed.
 const BRIEF: Duration = Duration::from_secs(10);
 
 fn builder(server: &Server) -> Builder {
@@ -84,14 +85,14 @@ fn through(proxy: &Proxy) -> Builder {
     MongoDb::builder(format!("mongodb://{}/?directConnection=true", proxy.address))
 }
 
-/// A server of the test's own, and a store on it.
-async fn place() -> (Server, MongoDb) {
+/// A server of its own for the test, and a store on it.
+async fn server_and_store() -> (Server, MongoDb) {
     let server = Server::start();
     let store = builder(&server).connect().await.unwrap();
     (server, store)
 }
 
-/// The collections of the namespace, as somebody else sees them.
+/// The collections of the namespace, as another program sees them.
 struct Seen {
     entries: Collection<Document>,
     files: Collection<Document>,
@@ -131,7 +132,7 @@ impl Seen {
         assert_eq!(self.entries.update_one(which, change).await.unwrap().matched_count, 1);
     }
 
-    /// How many documents there are: entries, files, chunks.
+    /// The numbers of documents: entries, files, and chunks.
     async fn counts(&self) -> [u64; 3] {
         let count = |collection: &Collection<Document>| {
             let collection = collection.clone();
@@ -140,14 +141,14 @@ impl Seen {
         [count(&self.entries).await, count(&self.files).await, count(&self.chunks).await]
     }
 
-    /// When a file was last touched, in milliseconds.
+    /// The time at which a file was last touched, in milliseconds.
     async fn touched(&self, file: ObjectId) -> i64 {
         let file = self.files.find_one(doc! { "_id": file }).await.unwrap().unwrap();
         let touched = file.get_document("metadata").unwrap().get_datetime("touched").unwrap();
         touched.timestamp_millis()
     }
 
-    /// Waits until so many documents are left.
+    /// Waits until these numbers of documents are left.
     async fn settle(&self, counts: [u64; 3]) {
         let what = format!("{counts:?} documents are left");
         until(&what, async || self.counts().await == counts).await;

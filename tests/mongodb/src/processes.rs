@@ -1,4 +1,4 @@
-//! Several processes, and the memory of one.
+//! Several processes, and the memory of one process.
 
 use super::*;
 
@@ -16,8 +16,8 @@ async fn two_processes_share_a_server() {
     let ((url, _server), namespace) = (any_server(), unique_name());
     let (store, word) = (connect(&url, &namespace).await, format!("{namespace} {url}"));
     two_processes_do_ten_thousand_operations_each(name, word, &store, (300_000, now())).await;
-    // A server that gives the same old document to two who replace it at once, as the test server
-    // does, leaves files that nobody knows of: in a day they are found.
+    // The test server returns the same old document to two concurrent replacements. Such a server
+    // leaves files without an entry, which a sweep finds after a day.
     let database = Client::with_uri_str(&url).await.unwrap().database(DATABASE);
     let files = database.collection::<Document>(&format!("{namespace}.files"));
     let touched = doc! { "$set": { "metadata.touched": ago(2 * DAY) } };
@@ -29,11 +29,11 @@ async fn two_processes_share_a_server() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_passes_through_little_memory() {
+async fn large_body_takes_little_memory() {
     if let Some(url) = child_word() {
         let store = MongoDb::builder(url).timeout(PATIENT).connect().await.unwrap();
-        return own_process::a_large_body_passes_through_little_memory(&store, 100).await;
+        return own_process::large_body_takes_little_memory(&store, 100).await;
     }
     let server = Server::start();
-    own_process::grows_little("processes::a_large_body_passes_through_little_memory", server.url());
+    own_process::grows_little("processes::large_body_takes_little_memory", server.url());
 }

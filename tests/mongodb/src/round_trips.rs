@@ -1,17 +1,17 @@
-//! How many commands an operation takes, and how many round trips, counted by a proxy.
+//! The number of commands and round trips of an operation. A proxy counts them.
 
 use super::*;
 
 /// The code of an `OP_MSG`, in which the driver sends commands.
 const OP_MSG: u32 = 2013;
 
-/// The name of a command: that of the first field of its document. Those that greet or watch the
-/// server do not count.
+/// The name of a command, which is the first field of its document. Commands that greet or monitor
+/// the server do not count.
 fn command_of(message: &[u8]) -> Option<String> {
     if message.get(12..16)? != OP_MSG.to_le_bytes() {
         return None;
     }
-    // Header, flags, the kind of the section, the length of the document, the type of the field.
+    // Header, flags, kind of the section, length of the document, and type of the field.
     let name = message.get(16 + 4 + 1 + 4 + 1..)?.split(|&byte| byte == 0).next()?;
     let name = String::from_utf8(name.to_vec()).ok()?;
     (!["hello", "isMaster", "ismaster"].contains(&&*name)).then_some(name)
@@ -22,7 +22,7 @@ async fn store_without_sweeps(proxy: &Proxy) -> MongoDb {
 }
 
 /// A store behind a proxy, with its indexes and two connections, and without background sweeps.
-async fn counted_place() -> (Server, Proxy, MongoDb) {
+async fn counted_server_and_store() -> (Server, Proxy, MongoDb) {
     let server = Server::start();
     let proxy = Proxy::counting(server.port, command_of).await;
     let store = store_without_sweeps(&proxy).await;
@@ -32,14 +32,14 @@ async fn counted_place() -> (Server, Proxy, MongoDb) {
     (server, proxy, store)
 }
 
-/// A head that each index has.
+/// A head that is in each index.
 fn all() -> Head {
     expiring(DAY).with_tags(vec!["a".into(), "b".into()])
 }
 
 #[tokio::test]
-async fn a_small_hit_is_one_command_and_so_is_a_miss() {
-    let (_server, proxy, store) = counted_place().await;
+async fn small_hit_and_miss_take_one_command_each() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     put(&store, key(1), all(), body(1, 250_000)).await.unwrap();
     let (found, sent) = proxy.of(get(&store, key(1))).await;
     assert_eq!((found.unwrap(), sent), (body(1, 250_000), Sent::new(1, &[("find", 1)])));
@@ -48,13 +48,13 @@ async fn a_small_hit_is_one_command_and_so_is_a_miss() {
 }
 
 #[tokio::test]
-async fn a_small_store_is_one_command() {
-    let (_server, proxy, store) = counted_place().await;
+async fn storing_a_small_entry_takes_one_command() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     for seed in 0..2 {
         let (stored, sent) = proxy.of(put(&store, key(1), all(), body(seed, 250_000))).await;
         assert_eq!((stored.unwrap(), sent), ((), Sent::new(1, &[("findAndModify", 1)])));
     }
-    // The first one of a process makes the indexes.
+    // The first write of a process creates the indexes.
     let other = store_without_sweeps(&proxy).await;
     let (stored, sent) = proxy.of(put(&other, key(1), all(), body(3, 9))).await;
     stored.unwrap();
@@ -62,8 +62,8 @@ async fn a_small_store_is_one_command() {
 }
 
 #[tokio::test]
-async fn a_request_that_misses_takes_two_commands_and_its_repetition_one() {
-    let (_server, proxy, store) = counted_place().await;
+async fn miss_takes_two_commands_and_the_hit_after_it_one() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     let layer = CacheLayer::private(store);
     let (fetched, sent) = proxy.of(fetch(&layer, 1, 9_000)).await;
     assert_eq!(fetched, Ok((false, body(1, 9_000))));
@@ -74,8 +74,8 @@ async fn a_request_that_misses_takes_two_commands_and_its_repetition_one() {
 }
 
 #[tokio::test]
-async fn a_large_entry_takes_a_command_for_each_chunk_and_is_read_several_at_a_time() {
-    let (_server, proxy, store) = counted_place().await;
+async fn large_entry_takes_one_command_per_chunk_and_is_read_in_parallel() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     let (stored, sent) = proxy.of(put(&store, key(1), all(), body(1, MIB))).await;
     stored.unwrap();
     let large = [("update", 2), ("insert", 5), ("findAndModify", 1)];
@@ -83,7 +83,7 @@ async fn a_large_entry_takes_a_command_for_each_chunk_and_is_read_several_at_a_t
     let (stored, sent) = proxy.of(put(&store, key(1), all(), body(2, MIB))).await;
     stored.unwrap();
     let over = [("update", 3), ("insert", 5), ("findAndModify", 1)];
-    assert_eq!(sent, Sent::new(9, &over), "and setting the old file aside");
+    assert_eq!(sent, Sent::new(9, &over), "one more to set the old file aside");
     let (found, sent) = proxy.of(get(&store, key(1))).await;
     assert_eq!(found.unwrap(), body(2, MIB));
     assert_eq!(sent, Sent::new(3, &[("find", 1 + 3)]), "two parts are requested at a time");
@@ -93,8 +93,8 @@ async fn a_large_entry_takes_a_command_for_each_chunk_and_is_read_several_at_a_t
 }
 
 #[tokio::test]
-async fn a_removal_by_key_is_one_command_and_one_by_tag_two_for_each_page() {
-    let (_server, proxy, store) = counted_place().await;
+async fn removal_by_key_takes_one_command_and_by_tag_two_per_page() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     for number in 0..150 {
         put(&store, key(number), all(), body(number, 9)).await.unwrap();
     }
@@ -108,8 +108,8 @@ async fn a_removal_by_key_is_one_command_and_one_by_tag_two_for_each_page() {
 }
 
 #[tokio::test]
-async fn an_update_is_two_commands() {
-    let (_server, proxy, store) = counted_place().await;
+async fn update_takes_two_commands() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     put(&store, key(1), all(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     let (updated, sent) = proxy.of(store.update(&key(1), seen, all())).await;
@@ -117,8 +117,8 @@ async fn an_update_is_two_commands() {
 }
 
 #[tokio::test]
-async fn removals_by_index_and_counts_take_as_many_commands_as_documented() {
-    let (_server, proxy, store) = counted_place().await;
+async fn index_removals_and_counts_take_the_documented_number_of_commands() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     let (removed, sent) = proxy.of(store.remove_tagged("a")).await;
     assert_eq!((removed.unwrap(), sent), (0, Sent::new(1, &[("find", 1)])));
     let (removed, sent) = proxy.of(store.remove_expired(now())).await;

@@ -1,4 +1,4 @@
-//! A subscriber that keeps every span and every event, at every level.
+//! A subscriber that records every span and every event, at every level.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ static EVERYWHERE: Once = Once::new();
 
 type Fields = BTreeMap<&'static str, String>;
 
-/// A span, with what was recorded in it until now.
+/// A span, with the fields that were recorded so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) name: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Span {
     pub(crate) fields: Fields,
 }
 
-/// An event, with the span that it was made in.
+/// An event, with its span.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -45,7 +45,7 @@ struct Seen {
     lines: Vec<Line>,
 }
 
-/// What has been captured on this thread. It ends when this is dropped.
+/// The spans and events of this thread. The recording ends when this is dropped.
 pub(crate) struct Captured {
     seen: Arc<Mutex<Seen>>,
     _guard: DefaultGuard,
@@ -53,26 +53,26 @@ pub(crate) struct Captured {
 
 impl Captured {
     pub(crate) fn begin() -> Self {
-        // While there is but one subscriber, and one thread's alone, tracing takes the word of other threads, which have none,
-        // for that nobody wants to see what they meet first.
+        // If there were only this thread's subscriber, other threads would have none. When such a
+        // thread reaches a span or an event first, tracing would disable it for all threads.
         EVERYWHERE.call_once(|| tracing_subscriber::registry().init());
         let seen = Arc::<Mutex<Seen>>::default();
         let subscriber = tracing_subscriber::registry().with(Keep(seen.clone()));
         Self { seen, _guard: subscriber.set_default() }
     }
 
-    /// The spans of this name, in the order in which they were made.
+    /// The spans of this name, in order.
     pub(crate) fn spans(&self, name: &str) -> Vec<Span> {
         self.seen.lock().unwrap().spans.iter().filter(|span| span.name == name).cloned().collect()
     }
 
-    /// The events of this message.
+    /// The events with this message.
     pub(crate) fn lines(&self, message: &str) -> Vec<Line> {
         let is_it = |line: &&Line| line.fields["message"] == message;
         self.seen.lock().unwrap().lines.iter().filter(is_it).cloned().collect()
     }
 
-    /// All of it, as text.
+    /// All spans and events, as text.
     pub(crate) fn text(&self) -> String {
         format!("{:#?}", self.seen.lock().unwrap())
     }
@@ -80,7 +80,7 @@ impl Captured {
 
 struct Keep(Arc<Mutex<Seen>>);
 
-/// Where a span is kept. Its id is given to another one later.
+/// The index of a recorded span. The id of a span may be reused later.
 struct Place(usize);
 
 struct Into<'f>(&'f mut Fields);

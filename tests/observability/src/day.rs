@@ -1,5 +1,6 @@
-//! A day in the life of three caches: every outcome, every miss, stale answer and bypass there is, refusals, refreshes and
-//! faults of the store. Whatever could be secret says so.
+//! A day in the life of three caches. It has every outcome, every reason for a miss, a stale
+//! response and a bypass, and also refusals, refreshes and faults of the store. Every value that
+//! may be secret contains [`SECRET`].
 
 use std::{
     sync::{
@@ -23,10 +24,10 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// It is in every header value, URL, body and error of the day.
+/// A part of every header value, URL, body and error of the day.
 pub(crate) const SECRET: &str = "hunter2";
 
-/// What became of each request of the day, in the order in which they were made.
+/// The outcome of each request of the day, in order.
 pub(crate) const OUTCOMES: [&str; 36] = [
     // The private cache.
     "miss (absent)",
@@ -61,20 +62,20 @@ pub(crate) const OUTCOMES: [&str; 36] = [
     "bypass (request-body-failed)",
     "miss (absent)",
     "bypass (disabled)",
-    // The shared one, over the same store.
+    // The shared cache over the same store.
     "bypass (credentials)",
     "miss (not-allowed)",
-    // One by the HTTP rules.
+    // A cache with the HTTP rules.
     "miss (absent)",
     "stale (max-stale)",
 ];
 
-/// Where among them the caller got the inner service's error, in place of a response.
+/// The indexes of the requests that received the inner service's error instead of a response.
 pub(crate) const FAILED: [usize; 2] = [12, 13];
 
-/// What the day has come to.
+/// The result of the day.
 pub(crate) struct Day {
-    /// What each response said; none where there was none.
+    /// The status of each response. `None` for a request without a response.
     pub(crate) said: Vec<Option<CacheStatus>>,
     /// The counters of each cache.
     pub(crate) stats: Vec<Stats>,
@@ -129,14 +130,14 @@ fn origin(is_down: Arc<AtomicBool>, slow: TestBody) -> Double {
 
 type Cache = Stand<Faulty<Memory>>;
 
-/// What is there, while it lasts.
+/// The state during the day.
 struct Living {
     store: Faulty<Memory>,
     is_down: Arc<AtomicBool>,
     said: Vec<Option<CacheStatus>>,
 }
 
-/// Lives through the day; `with` is done to each layer.
+/// Runs the day. `with` is applied to each layer.
 pub(crate) async fn live(
     with: impl Fn(CacheLayer<Faulty<Memory>>) -> CacheLayer<Faulty<Memory>>,
 ) -> Day {
@@ -186,7 +187,8 @@ impl Living {
         self.store.heal();
     }
 
-    /// Refreshed in the background, twice, the second time in vain; in place of a failure; confirmed.
+    /// A background refresh that succeeds, one that fails, a stale response instead of a failure,
+    /// and a revalidated one.
     async fn expired(&mut self, stand: &Cache) {
         let stale = CacheOptions::new().stale_while_revalidate(StaleLimit::Unlimited);
         self.ask(stand, get("stale")).await;
@@ -223,7 +225,7 @@ impl Living {
         }
     }
 
-    /// For its head, for its body, and since the store fails.
+    /// Responses that are not stored because of the head, the body, or a failing store.
     async fn not_stored(&mut self, stand: &Cache) {
         self.ask(stand, get("teapot")).await;
         self.ask(stand, get("cut")).await;
@@ -232,7 +234,7 @@ impl Living {
         self.store.heal();
     }
 
-    /// The first of them makes something stale.
+    /// The first request makes a stored response stale.
     async fn past_the_cache(&mut self, stand: &Cache) {
         self.ask(stand, ask(Method::DELETE, "stale")).await;
         self.ask(stand, get("any").extension(CacheOptions::new().bypass(true))).await;

@@ -1,4 +1,4 @@
-//! The hook: what it is told, in which order, and what it cannot do.
+//! The event hook: the events that it receives, their order, and the effects that it cannot have.
 
 use std::sync::{Arc, Mutex};
 
@@ -44,7 +44,7 @@ fn take(told: &Told) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_hook_is_told_of_everything_in_its_order() {
+async fn hook_receives_all_events_in_order() {
     let (told, store) = (Told::default(), Faulty::new(Memory::default()));
     let inner = Double::fallible(|request, _| match request.uri().path() {
         "/" => Ok(tagged(&request, "\"a\"", "four")),
@@ -62,7 +62,7 @@ async fn a_hook_is_told_of_everything_in_its_order() {
     let confirmed = ["get", "called: refresh, false", "update", "answered: revalidated"];
     assert_eq!(take(&told), confirmed);
     stand.get("/missing").await;
-    // The last look is for what a HEAD has stored of the resource that is gone.
+    // The last read is for a stored response to a HEAD of the missing resource.
     let refused = ["get", "called: absent, false", "not stored: status", "get"];
     assert_eq!(take(&told), [&refused[..], &["answered: miss (absent)"]].concat());
     stand.error(get("/down")).await;
@@ -89,7 +89,7 @@ async fn a_hook_is_told_of_everything_in_its_order() {
 }
 
 #[tokio::test]
-async fn each_step_of_storing_that_fails_is_told_by_its_name_and_once() {
+async fn each_failing_step_of_storing_is_reported_once_by_its_name() {
     for (op, name) in [(Op::Put, "put"), (Op::Write, "write"), (Op::Finish, "finish")] {
         let (told, store) = (Told::default(), Faulty::new(Memory::default()));
         let stand = Stand::over(store.clone(), Double::counting());
@@ -107,7 +107,7 @@ async fn each_step_of_storing_that_fails_is_told_by_its_name_and_once() {
 }
 
 #[tokio::test]
-async fn hooks_add_up_and_a_clone_has_its_own() {
+async fn hooks_are_added_and_a_clone_has_its_own() {
     let [first, second, own] = [Told::default(), Told::default(), Told::default()];
     let stand = Stand::new(Double::counting());
     let stand = stand.with(|layer| listening(listening(layer, &first), &second));
@@ -121,12 +121,12 @@ async fn hooks_add_up_and_a_clone_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_changes_nothing() {
+async fn panicking_hook_changes_nothing() {
     let told = Told::default();
     let quiet = day::live(|layer| layer).await;
     let captured = Captured::begin();
     let day = day::live(|layer| {
-        let layer = layer.add_event_hook(|_| panic!("as the test wants it to"));
+        let layer = layer.add_event_hook(|_| panic!("on purpose"));
         listening(layer, &told)
     })
     .await;
@@ -136,14 +136,14 @@ async fn a_hook_that_panics_changes_nothing() {
     };
     assert_eq!(outcomes(&day), outcomes(&quiet));
     let told = take(&told).len();
-    assert!(told > outcomes(&day).len(), "the hook behind it is told all the same");
+    assert!(told > outcomes(&day).len(), "the next hook still receives the events");
     let warned = captured.lines("event hook panicked");
-    assert_eq!(warned.len(), told, "each panic once");
+    assert_eq!(warned.len(), told, "each panic is logged once");
     assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
 }
 
 #[tokio::test]
-async fn a_refresh_is_told_of_by_its_call_and_its_failure() {
+async fn refresh_is_reported_by_its_call_and_its_failure() {
     let told = Told::default();
     let second = std::time::Duration::from_secs(1);
     let stand = Stand::new(Double::fallible(|_, call| match call {
@@ -164,7 +164,7 @@ async fn a_refresh_is_told_of_by_its_call_and_its_failure() {
 }
 
 #[tokio::test]
-async fn events_say_which_request_they_are_about() {
+async fn events_name_their_request() {
     let (told, store) = (Told::default(), Memory::default());
     let inner = Double::fallible(|request, _| match request.uri().path() {
         "/" => Ok(ok("four")),
@@ -221,7 +221,7 @@ async fn events_say_which_request_they_are_about() {
 }
 
 #[tokio::test]
-async fn the_debug_output_of_an_event_shows_no_query() {
+async fn debug_output_of_an_event_shows_no_query() {
     let told = Told::default();
     let hook = told.clone();
     let stand = Stand::new(Double::counting()).with(|layer| {

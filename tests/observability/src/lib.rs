@@ -1,13 +1,14 @@
-//! What is seen of a cache's work, from outside: its events by a hook, its spans by a subscriber, its metrics by a recorder,
-//! and that all of them say the same as its counters, and nothing that is secret.
+//! The observable work of a cache: its events through a hook, its spans through a subscriber, and
+//! its metrics through a recorder. All of them must agree with the cache's counters, and none may
+//! reveal a secret.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
 
-// By these names, `support::faulty` finds what it is made of.
+// `support::faulty` finds its types by these names.
 use larder::{Key, entry, store, time};
 
-#[allow(dead_code, unused_imports)] // What the cache's tests use of it.
+#[allow(dead_code, unused_imports)] // The cache's tests use the rest.
 #[path = "../../cache/support/mod.rs"]
 mod support;
 

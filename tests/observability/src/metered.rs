@@ -1,19 +1,19 @@
-//! A recorder that adds up what it is told.
+//! A recorder that adds up the metrics.
 
 use std::collections::BTreeMap;
 
 use metrics::{LocalRecorderGuard, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
-/// The metrics that were recorded on this thread so far: counters and gauges by their values, histograms by how many values
-/// they have. It ends when the guard is dropped.
+/// The metrics of this thread so far: counters and gauges with their values, and histograms with
+/// the number of their values. The recording ends when the guard is dropped.
 pub(crate) struct Metered {
     snapshotter: Snapshotter,
     totals: BTreeMap<String, f64>,
     units: BTreeMap<String, (Option<Unit>, bool)>,
 }
 
-/// A recorder has to outlive the guard that makes it the thread's.
+/// The recorder must outlive the guard that installs it for the thread.
 pub(crate) fn recorder() -> DebuggingRecorder {
     DebuggingRecorder::new()
 }
@@ -25,7 +25,7 @@ impl Metered {
         (this, metrics::set_default_local_recorder(recorder))
     }
 
-    /// A metric by name and labels, such as `name{a=1,b=2}`; 0 where there is none.
+    /// A metric by name and labels, such as `name{a=1,b=2}`. 0 if there is no such metric.
     pub(crate) fn value(&mut self, metric: &str) -> f64 {
         self.read();
         self.totals.get(metric).copied().unwrap_or_default()
@@ -36,26 +36,26 @@ impl Metered {
         self.of(name).values().sum()
     }
 
-    /// All metrics of a name, by their labels.
+    /// All metrics with a name, by their labels.
     pub(crate) fn of(&mut self, name: &str) -> BTreeMap<String, f64> {
         self.read();
         let labels = |metric: &str| metric.strip_prefix(name)?.strip_prefix('{').map(str::to_owned);
         self.totals.iter().filter_map(|(metric, value)| Some((labels(metric)?, *value))).collect()
     }
 
-    /// Unit, and whether there is a description, of every name.
+    /// The unit of every name, and whether it has a description.
     pub(crate) fn described(&mut self) -> &BTreeMap<String, (Option<Unit>, bool)> {
         self.read();
         &self.units
     }
 
-    /// All of it, as text.
+    /// All metrics, as text.
     pub(crate) fn text(&mut self) -> String {
         self.read();
         format!("{:#?}", self.totals)
     }
 
-    /// A snapshot begins the recorder's values anew.
+    /// Adds up the metrics. A snapshot resets the recorder's values.
     fn read(&mut self) {
         for (key, unit, description, value) in self.snapshotter.snapshot().into_vec() {
             let key = key.key();

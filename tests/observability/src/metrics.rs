@@ -1,4 +1,4 @@
-//! What a recorder is told, against what the counters say.
+//! The metrics of a recorder, compared with the counters.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -21,7 +21,7 @@ async fn metrics_and_counters_and_statuses_agree_over_a_whole_day() {
     let (mut metered, _guard) = Metered::begin(&recorder);
     let day = day::live(|layer| layer).await;
 
-    // Each request once, by outcome and reason.
+    // Each request counts once, by outcome and reason.
     let mut expected = BTreeMap::<String, f64>::new();
     for outcome in OUTCOMES {
         let labels = match outcome.split_once(" (") {
@@ -79,7 +79,7 @@ async fn metrics_and_counters_and_statuses_agree_over_a_whole_day() {
     assert_eq!(day.sum(|stats| stats.failed) as usize, FAILED.len());
     assert_eq!((day.sum(|stats| stats.in_flight), metered.sum("larder_calls_in_flight")), (0, 0.0));
 
-    // Every operation that the store is asked for is timed.
+    // Every store operation is timed.
     for operation in ["get", "put", "write", "finish", "update", "remove"] {
         let metric = format!("larder_store_seconds{{cache=larder,operation={operation}}}");
         assert!(metered.value(&metric) > 0.0, "{operation}");
@@ -91,7 +91,7 @@ async fn metrics_and_counters_and_statuses_agree_over_a_whole_day() {
 }
 
 #[tokio::test]
-async fn calls_are_in_flight_while_they_are() {
+async fn gauge_counts_the_calls_in_flight() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let (inner, gate) = Double::counting().gated();
@@ -107,7 +107,7 @@ async fn calls_are_in_flight_while_they_are() {
     drop(calls.await);
     assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (0.0, 0));
 
-    // Nor are those that nobody waits for any more.
+    // Dropped calls are not in flight either.
     let mut call = Box::pin(stand.call(get("/c").body(empty()).unwrap()));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     assert_eq!(metered.sum("larder_calls_in_flight"), 1.0);
@@ -115,9 +115,9 @@ async fn calls_are_in_flight_while_they_are() {
     assert_eq!(metered.sum("larder_calls_in_flight"), 0.0);
 }
 
-/// A leader that goes leaves its call to a follower, which makes another.
+/// If a leader is dropped, a follower takes its call over and makes another one.
 #[tokio::test]
-async fn a_call_that_a_follower_has_taken_over_is_in_flight() {
+async fn call_taken_over_by_a_follower_is_in_flight() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let (inner, gate) = Double::counting().gated();
@@ -136,9 +136,9 @@ async fn a_call_that_a_follower_has_taken_over_is_in_flight() {
     assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (0.0, 0));
 }
 
-/// They go past the cache, though it may keep what they bring.
+/// These calls bypass the cache, although it may store their responses.
 #[tokio::test]
-async fn calls_for_parts_and_posts_are_none_in_flight() {
+async fn calls_for_parts_and_posts_are_not_counted_in_flight() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let (inner, _gate) = Double::counting().gated();
@@ -154,7 +154,7 @@ async fn calls_for_parts_and_posts_are_none_in_flight() {
 }
 
 #[tokio::test]
-async fn caches_are_told_apart_by_name() {
+async fn caches_are_distinguished_by_name() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let stand = Stand::new(Double::counting());
@@ -168,7 +168,7 @@ async fn caches_are_told_apart_by_name() {
 }
 
 #[tokio::test]
-async fn evictions_are_told_by_the_store() {
+async fn store_reports_its_evictions() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let store = Memory::new(200_000);
@@ -202,9 +202,9 @@ async fn every_metric_has_a_unit_and_a_description() {
     }
 }
 
-/// A layer that was made before there was a recorder is heard by it.
+/// A layer that was created before the recorder still reports to it.
 #[tokio::test]
-async fn a_recorder_may_come_late() {
+async fn recorder_may_be_installed_late() {
     let layer = CacheLayer::private(Memory::default());
     let stand = Stand::new(Double::counting());
     let recorder = recorder();
@@ -214,7 +214,7 @@ async fn a_recorder_may_come_late() {
     assert_eq!(metered.sum("larder_requests_total"), 1.0);
 }
 
-/// Takes descriptions, and nothing else.
+/// A recorder that only counts descriptions.
 #[derive(Debug, Default)]
 struct Describing(Mutex<Vec<String>>);
 
@@ -250,9 +250,9 @@ impl Recorder for Describing {
     }
 }
 
-/// Some frameworks apply a layer anew for each request.
+/// Some frameworks apply a layer again for each request.
 #[test]
-fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
+fn layer_describes_its_metrics_only_once() {
     let recorder = Describing::default();
     let apply = |layer: &CacheLayer<Memory>| {
         with_local_recorder(&recorder, || drop(layer.layer(Double::counting())));
@@ -263,10 +263,14 @@ fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
     assert_eq!(described.len(), 17, "{described:?}");
     described.sort();
     described.dedup();
-    assert_eq!(described.len(), 17, "each once");
+    assert_eq!(described.len(), 17, "each metric is described once");
     let named = layer.clone().named("near").unwrap();
     for again in [&layer, &layer.clone(), &named] {
         assert!(apply(again).is_empty());
     }
-    assert_eq!(apply(&CacheLayer::private(Memory::default())).len(), 17, "another has its own");
+    assert_eq!(
+        apply(&CacheLayer::private(Memory::default())).len(),
+        17,
+        "another layer describes its own metrics"
+    );
 }

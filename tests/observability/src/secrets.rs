@@ -1,4 +1,4 @@
-//! Nothing that is secret gets out, at any level.
+//! No secret gets out at any level.
 
 use crate::{
     captured::Captured,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn no_secret_is_in_a_span_an_event_or_a_metric_of_a_whole_day() {
+async fn no_secret_is_in_a_span_an_event_or_a_metric() {
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
     let captured = Captured::begin();
@@ -18,7 +18,7 @@ async fn no_secret_is_in_a_span_an_event_or_a_metric_of_a_whole_day() {
     for text in [&logged, &metrics] {
         assert!(!text.contains(SECRET), "{text}");
         assert!(!text.contains("http://"), "{text}");
-        // Keys are known by their beginnings alone.
+        // A key is shown by its first digits only.
         for key in day.said.iter().flatten().filter_map(|said| said.key()) {
             assert!(!text.contains(&key.to_string()), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The span of each call, and the events in it and after it.
+//! The span of each call, and the events during the call and after it.
 
 use std::{
     convert::Infallible,
@@ -28,11 +28,11 @@ fn outcome(span: &crate::captured::Span) -> String {
 }
 
 #[tokio::test]
-async fn each_call_has_a_span_that_says_what_was_done_and_why() {
+async fn each_call_has_a_span_with_its_outcome_and_reason() {
     let captured = Captured::begin();
     let day = day::live(|layer| layer).await;
     let spans = captured.spans("larder.call");
-    // What was confirmed says why that was needed.
+    // A revalidated response has the reason for its revalidation.
     let expected =
         OUTCOMES.map(|it| if it == "revalidated" { "revalidated (expired)" } else { it });
     assert_eq!(spans.iter().map(outcome).collect::<Vec<_>>(), expected);
@@ -49,7 +49,7 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
         let age = said.age().map(|age| age.as_millis().to_string());
         assert_eq!(field("cache.age_ms").map(str::to_owned), age);
         match (field("cache.stored").unwrap(), said.stored()) {
-            // Told when the head was there.
+            // The outcome was not known yet when the head was returned.
             ("pending", Stored::Yes | Stored::No(_)) | ("yes", Stored::Yes) => {}
             (told, Stored::No(refusal)) => assert_eq!(told, refusal.to_string()),
             other => panic!("{n}: {other:?}"),
@@ -57,7 +57,7 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
     }
     let ages: Vec<_> = spans.iter().filter_map(|span| span.fields.get("cache.age_ms")).collect();
     assert!(ages.iter().any(|age| *age == "15000"), "{ages:?}");
-    // For those who see no spans.
+    // The log lines without spans have the same fields.
     let answered = captured.lines("request answered");
     let failed = captured.lines("inner service failed; no stale response to serve");
     assert_eq!(answered.len(), OUTCOMES.len() - FAILED.len());
@@ -72,7 +72,7 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
 }
 
 #[tokio::test]
-async fn what_the_store_took_is_the_sum_of_its_answers() {
+async fn store_time_of_a_span_is_the_sum_of_its_operations() {
     let captured = Captured::begin();
     let times = Arc::<Mutex<Duration>>::default();
     let sum = times.clone();
@@ -91,11 +91,11 @@ async fn what_the_store_took_is_the_sum_of_its_answers() {
 }
 
 #[tokio::test]
-async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_it() {
+async fn span_of_the_inner_service_is_inside_its_call_or_refresh() {
     let captured = Captured::begin();
     let second = Duration::from_secs(1);
     let inner = tower::service_fn(|_| async {
-        // Entered once the call has been suspended.
+        // The span is entered after the call was suspended once.
         tokio::task::yield_now().await;
         tracing::info_span!("inner").in_scope(|| ());
         Ok::<Response<TestBody>, Infallible>(Response::new(full("text")))
@@ -114,7 +114,7 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
         layer.idle().await;
     }
     let parents = |name| captured.spans(name).iter().map(|it| it.parent).collect::<Vec<_>>();
-    assert_eq!(parents("larder.call"), [None, None], "a call is polled where it is polled");
+    assert_eq!(parents("larder.call"), [None, None], "the span of a call has no parent");
     assert_eq!(parents("inner"), [Some("larder.call"), Some("larder.refresh")]);
     assert_eq!(parents("larder.refresh"), [None]);
     let (call, refresh) = (captured.spans("larder.call"), captured.spans("larder.refresh"));
@@ -124,9 +124,9 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
     assert_eq!(spans, [Some("larder.call"), Some("larder.call")]);
 }
 
-/// What destructors tell of a call that nobody waits for any more lies within it.
+/// Events of destructors in a dropped call belong to the span of the call.
 #[tokio::test]
-async fn a_call_that_is_dropped_ends_within_its_span() {
+async fn dropped_call_ends_within_its_span() {
     struct Telling;
     impl Drop for Telling {
         fn drop(&mut self) {
@@ -145,7 +145,7 @@ async fn a_call_that_is_dropped_ends_within_its_span() {
     let told = captured.lines("the inner call is dropped");
     assert_eq!(told.iter().map(|line| line.span).collect::<Vec<_>>(), [Some("larder.call")]);
 
-    // A response that waits for its place in the store, and is then wanted no more.
+    // A response that is dropped while it waits to be stored.
     let gated = Gated::at_finish(Memory::default());
     let stand = Stand::over(gated, Double::counting());
     let mut call = Box::pin(stand.call(get("/").body(empty()).unwrap()));
@@ -157,7 +157,7 @@ async fn a_call_that_is_dropped_ends_within_its_span() {
 }
 
 #[tokio::test]
-async fn caches_behind_each_other_have_their_own_spans() {
+async fn nested_caches_have_their_own_spans() {
     let captured = Captured::begin();
     let times = Arc::<Mutex<Vec<Option<Duration>>>>::default();
     let near_times = times.clone();
@@ -181,14 +181,14 @@ async fn caches_behind_each_other_have_their_own_spans() {
         .collect();
     assert_eq!(said, ["near miss (absent)", "far miss (absent)", "near miss (absent)", "far hit"]);
     assert_eq!(captured.spans("larder.call")[1].parent, Some("larder.call"));
-    // A file takes its time, which is not that of the cache before it.
+    // A file takes some time, which does not count for the cache before it.
     let took = |n: usize| captured.spans("larder.call")[n].fields["cache.store_us"].clone();
     assert!(took(1).parse::<u64>().unwrap() > 0);
     let near: Duration = first_call(&times).iter().sum();
     assert_eq!(took(0), near.as_micros().to_string());
 }
 
-/// What the store took of the first call, up to its answer.
+/// The times of the store during the first call, up to its answer.
 fn first_call(times: &Mutex<Vec<Option<Duration>>>) -> Vec<Duration> {
     times.lock().unwrap().iter().copied().map_while(|time| time).collect()
 }
@@ -216,7 +216,7 @@ async fn faults_are_warnings_and_decisions_are_not() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused() {
+fn empty_name_is_refused() {
     let error = CacheLayer::private(Memory::default()).named("").unwrap_err();
     assert_eq!(error.setting(), "named");
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
+async fn clear_empties_every_node_and_keeps_foreign_keys() {
     let cluster = Cluster::start();
     let store = patient(Redis::cluster(cluster.urls())).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
@@ -12,7 +12,7 @@ async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
         put(&store, key(number), head, body(number, 3_000 * number as usize)).await.unwrap();
     }
     let ours = |node: &Server| keys(node).len();
-    assert!(cluster.nodes.iter().all(|node| ours(node) > 5), "each node has a part");
+    assert!(cluster.nodes.iter().all(|node| ours(node) > 5), "each node must have a part");
     let client = redis::cluster::ClusterClient::new(cluster.urls()).unwrap();
     let mut connection = client.get_async_connection().await.unwrap();
     for number in 0..30 {
@@ -32,7 +32,7 @@ async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_that_was_killed_is_used_again() {
+async fn killed_cluster_is_used_again() {
     let mut cluster = Cluster::start();
     let store = patient(Redis::cluster(cluster.urls())).connect().await.unwrap();
     let layer = CacheLayer::private(store.clone());
@@ -59,7 +59,7 @@ async fn a_cluster_that_was_killed_is_used_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_silent_keeps_no_store_from_connecting() {
+async fn silent_node_does_not_prevent_connecting() {
     let cluster = Cluster::start();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", silent.local_addr().unwrap());

@@ -1,30 +1,30 @@
-//! How many commands an operation takes.
+//! The number of commands of an operation.
 
 use super::*;
 
-/// What the module's text says beyond the round trips. The scripts' own commands are counted too,
-/// so those that were sent are told apart by their names.
+/// Compares the commands with the module's documentation. The server also counts the commands of
+/// scripts, so the names tell which ones were sent.
 #[tokio::test]
-async fn the_other_operations_take_as_many_commands_as_documented() {
-    let (server, store) = place().await;
+async fn other_operations_take_the_documented_number_of_commands() {
+    let (server, store) = server_and_store().await;
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     let large = counted(&server, async { drop(get(&store, key(1)).await.unwrap()) }).await;
-    assert_eq!((large["get"], large["hmget"]), (1, 4), "the head, and 256 KiB each");
-    // So that the server knows the script.
+    assert_eq!((large["get"], large["hmget"]), (1, 4), "the head, and one for each 256 KiB");
+    // Loads the script into the server.
     store.remove_tagged("nothing").await.unwrap();
     let nothing = async { assert_eq!(store.remove_tagged("nothing").await.unwrap(), 0) };
-    assert_eq!(counted(&server, nothing).await["evalsha"], 1, "by index");
+    assert_eq!(counted(&server, nothing).await["evalsha"], 1, "one for each index");
     let nothing = async { assert_eq!(store.remove_expired(now()).await.unwrap(), 0) };
-    assert_eq!(counted(&server, nothing).await["evalsha"], 16, "by index");
+    assert_eq!(counted(&server, nothing).await["evalsha"], 16, "one for each index");
 }
 
-/// A removal by tag sends as many commands, and the server does as much of anything, however many
-/// entries there are.
+/// A removal by tag costs the same number of commands, sent and in the server, for any number of
+/// entries.
 #[tokio::test]
-async fn a_removal_by_tag_costs_what_it_removes() {
-    let (server, store) = place().await;
+async fn cost_of_a_removal_by_tag_depends_on_what_it_removes() {
+    let (server, store) = server_and_store().await;
     let mut costs = Vec::new();
-    // So that the server knows the scripts.
+    // Loads the scripts into the server.
     put(&store, key(0), tagged(&["few"]), body(0, 9)).await.unwrap();
     store.remove_tagged("few").await.unwrap();
     for entries in [20, 10_000] {

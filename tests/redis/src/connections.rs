@@ -1,9 +1,9 @@
-//! Logins, TLS, older protocols, Sentinels.
+//! Logins, TLS, older protocols, and Sentinels.
 
 use super::*;
 
 #[tokio::test]
-async fn a_login_is_needed_where_the_server_says_so() {
+async fn login_is_needed_if_the_server_requires_it() {
     let server = Server::start();
     server.ask::<String>(&["CONFIG", "SET", "requirepass", "sesame"]);
     let error = builder(&server).connect().await.unwrap_err();
@@ -19,7 +19,7 @@ async fn a_login_is_needed_where_the_server_says_so() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_made_already_will_do() {
+async fn existing_connection_or_client_can_be_used() {
     let server = Server::start();
     let client = redis::Client::open(server.url()).unwrap();
     let store = redis::aio::ConnectionManager::new(client.clone()).await.unwrap();
@@ -27,7 +27,7 @@ async fn a_connection_that_was_made_already_will_do() {
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     let client = patient(Builder::from_client(client)).connect().await.unwrap();
     assert_eq!(get(&client, key(1)).await.unwrap(), body(1, MIB));
-    // The older protocol, too.
+    // The same with the older protocol.
     let older = Redis::builder(format!("{}/?protocol=resp2", server.url()));
     let older = patient(older).connect().await.unwrap();
     assert_eq!(get(&older, key(1)).await.unwrap(), body(1, MIB));
@@ -36,7 +36,7 @@ async fn a_connection_that_was_made_already_will_do() {
 }
 
 #[tokio::test]
-async fn tls_is_spoken_with_a_trusted_server_alone() {
+async fn tls_connects_to_trusted_servers_only() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tls");
     let file = |name: &str| format!("{data}/{name}");
     let tls_port = process::free_port();
@@ -64,7 +64,7 @@ async fn tls_is_spoken_with_a_trusted_server_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sentinels_tell_which_server_is_the_primary() {
+async fn sentinels_name_the_primary() {
     let mut primary = Server::start();
     let replica = Server::start_with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,8 @@ async fn sentinels_tell_which_server_is_the_primary() {
     .await;
     primary.kill();
     assert_eq!(store.get(&key(1)).await.map(drop).unwrap_err().kind(), ErrorKind::Unavailable);
-    // Only now: a machine that stands still for a moment is no reason to have another primary.
+    // The limit is lowered only now, so that no other primary is chosen when the machine stands
+    // still for a moment.
     let soon = ["SENTINEL", "SET", "main", "down-after-milliseconds", "500"];
     sentinel.ask::<String>(&soon);
     let begin = Instant::now();

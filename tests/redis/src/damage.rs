@@ -1,4 +1,4 @@
-//! Damaged data, values of other types, a full server.
+//! Damaged data, values of other types, and a full server.
 
 use super::*;
 
@@ -12,8 +12,8 @@ fn raw(server: &Server, words: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn damaged_bytes_are_a_miss_that_is_removed() {
-    let (server, store) = place().await;
+async fn damaged_record_is_an_error_and_can_be_removed() {
+    let (server, store) = server_and_store().await;
     let name = entry_name(key(1));
     put(&store, key(1), tagged(&["a"]), body(1, 100)).await.unwrap();
     let record = raw(&server, &[b"GET", name.as_bytes()]);
@@ -28,7 +28,7 @@ async fn damaged_bytes_are_a_miss_that_is_removed() {
             assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
         }
     }
-    // A scan goes on after it, and it can be removed, counted and written over.
+    // The damaged entry does not end a scan. It can be counted, removed and replaced.
     raw(&server, &[b"SET", name.as_bytes(), &record[..90]]);
     put(&store, key(2), head(), body(2, 9)).await.unwrap();
     let scanned: Vec<_> = store.scan().collect().await;
@@ -36,7 +36,7 @@ async fn damaged_bytes_are_a_miss_that_is_removed() {
     assert_eq!(scanned.iter().filter(|item| item.is_err()).count(), 1);
     assert!(store.size_bytes().await.unwrap() > 0);
     assert!(store.remove(&key(1)).await.unwrap());
-    // Another entry's bytes are not this one's.
+    // The bytes of another entry are not accepted.
     raw(
         &server,
         &[b"SET", name.as_bytes(), &raw(&server, &[b"GET", entry_name(key(2)).as_bytes()])],
@@ -47,8 +47,8 @@ async fn damaged_bytes_are_a_miss_that_is_removed() {
 }
 
 #[tokio::test]
-async fn damaged_bodies_are_errors_before_they_are_handed_on() {
-    let (server, store) = place().await;
+async fn damaged_body_is_an_error_and_is_not_returned() {
+    let (server, store) = server_and_store().await;
     for (chunk, damage) in [("0", true), ("0", false), ("3", true), ("3", false)] {
         put(&store, key(1), head(), body(1, MIB)).await.unwrap();
         let name = body_name(&server, key(1)).unwrap();
@@ -76,8 +76,8 @@ async fn damaged_bodies_are_errors_before_they_are_handed_on() {
 }
 
 #[tokio::test]
-async fn wrong_types_are_misses_that_are_removed() {
-    let (server, store) = place().await;
+async fn value_of_another_type_is_an_error_and_can_be_removed() {
+    let (server, store) = server_and_store().await;
     let name = entry_name(key(1));
     let layer = CacheLayer::private(store.clone());
     for wrong in
@@ -107,7 +107,8 @@ async fn wrong_types_are_misses_that_are_removed() {
     server.ask::<u64>(&["SADD", &name, "m"]);
     assert_eq!(fetch(&layer, 7, 50).await.unwrap(), (false, body(7, 50)));
     assert_eq!(fetch(&layer, 7, 50).await.unwrap(), (true, body(7, 50)));
-    // Under an index: no matter to clear; told once to who asks it, then made anew.
+    // A value of another type replaces an index. `clear` removes it. A removal by tag reports it
+    // once, and the index is created again.
     put(&store, key(1), tagged(&["a"]), body(1, 9)).await.unwrap();
     let index = keys(&server).into_iter().find(|name| name.contains("{tag.")).unwrap();
     server.ask::<String>(&["SET", &index, "no index"]);
@@ -124,8 +125,8 @@ async fn wrong_types_are_misses_that_are_removed() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so_and_takes_more_when_there_is_room() {
-    let (server, store) = place().await;
+async fn full_server_is_reported_and_stores_again_when_it_has_room() {
+    let (server, store) = server_and_store().await;
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     server.ask::<String>(&["CONFIG", "SET", "maxmemory", "1mb"]);
     for len in [9, MIB] {
@@ -139,9 +140,9 @@ async fn a_full_server_says_so_and_takes_more_when_there_is_room() {
     put(&store, key(2), head(), body(2, MIB)).await.unwrap();
 }
 
-/// After a failure, the server carries out the rest of a pipeline, but not the rest of a script.
+/// After a failure, the server runs the rest of a pipeline, but not the rest of a script.
 #[tokio::test]
-async fn an_entry_whose_hints_are_refused_is_not_stored() {
+async fn entry_is_not_stored_if_its_hints_are_refused() {
     let server = Server::start();
     server.ask::<String>(&["ACL", "SETUSER", "default", "-zadd"]);
     let store = builder(&server).connect().await.unwrap();
@@ -156,12 +157,12 @@ async fn an_entry_whose_hints_are_refused_is_not_stored() {
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, tagged(&["a"])).await.is_err());
-    assert!(store.remove_if(&key(1), seen).await.unwrap(), "the update has changed nothing");
+    assert!(store.remove_if(&key(1), seen).await.unwrap(), "the update must change nothing");
 }
 
 #[tokio::test]
-async fn a_size_that_cannot_be_read_is_an_error() {
-    let (server, store) = place().await;
+async fn unreadable_size_is_an_error() {
+    let (server, store) = server_and_store().await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     server.ask::<String>(&["ACL", "SETUSER", "default", "-strlen"]);
     assert_eq!(store.size_bytes().await.map_err(|error| error.kind()), Err(ErrorKind::Denied));

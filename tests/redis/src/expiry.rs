@@ -1,9 +1,9 @@
-//! Keys on the server, and how long they live.
+//! Keys on the server, and their times to live.
 
 use super::*;
 
 #[tokio::test]
-async fn keys_live_for_as_long_as_they_are_of_use() {
+async fn keys_expire_when_they_are_no_longer_needed() {
     let server = Server::start();
     let store = builder(&server)
         .grace(Duration::from_secs(50))
@@ -22,7 +22,7 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
     put(&store, key(1), kept(100), body(1, MIB)).await.unwrap();
     assert_eq!(expiry(&entry_name(key(1))), seconds(100 + 50));
     assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), seconds(100 + 50 + 3_000));
-    // An update brings both along, and never is never.
+    // An update changes both times. Without an expiry, neither key expires.
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, kept(200)).await.unwrap());
     assert_eq!(expiry(&entry_name(key(1))), seconds(200 + 50));
@@ -31,12 +31,12 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
     assert!(store.update(&key(1), seen, head()).await.unwrap());
     assert_eq!(expiry(&entry_name(key(1))), -1);
     assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), -1);
-    // What is replaced stays for its readers.
+    // A replaced body stays for its readers.
     let old = body_name(&server, key(1)).unwrap();
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &old]);
     assert!((2_900_000..=3_000_000).contains(&left), "{left}");
-    // What is being written goes by itself.
+    // An unfinished body expires by itself.
     let mut writer = store.put(&key(2), head()).await.unwrap();
     writer.write(body(2, MIB)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &body_name(&server, key(2)).unwrap()]);
@@ -53,7 +53,7 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
 }
 
 #[tokio::test]
-async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
+async fn entries_removed_by_the_server_are_no_longer_found_by_indexes() {
     let server = Server::start();
     let store = builder(&server).linger(Duration::ZERO).connect().await.unwrap();
     let expiring = |after| {
@@ -63,7 +63,7 @@ async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
         put(&store, key(number), expiring(3_000), body(number, 100_000)).await.unwrap();
     }
     assert_eq!(store.len().await.unwrap(), 20);
-    // However long all that has taken, they are to go soon from here on.
+    // The entries now expire soon, no matter how long the steps above took.
     let mut last = now();
     for number in 0..20 {
         let seen = store.get(&key(number)).await.unwrap().unwrap().version;
@@ -76,7 +76,7 @@ async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
     assert_eq!(store.len().await.unwrap(), 0);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0, "the server was first");
     assert_eq!(store.remove_tagged("tag").await.unwrap(), 0);
-    // The hints are there for a while, in case their writers are slow, and go with their indexes.
+    // Hints stay for a while, because a writer may be slow. They expire with their indexes.
     store.clear().await.unwrap();
     for name in keys(&server) {
         assert!(name.starts_with("larder:{expiry.") || name.starts_with("larder:{tag."), "{name}");
@@ -86,13 +86,13 @@ async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
 }
 
 #[tokio::test]
-async fn what_is_removed_leaves_nothing_behind() {
+async fn removed_entries_leave_nothing_behind() {
     let server = Server::start();
     let store = builder(&server).linger(Duration::ZERO).connect().await.unwrap();
     let tags =
         || tagged(&["a", "b"]).with_expires_at(Some(now().saturating_add(Duration::from_secs(99))));
     for number in 0..4 {
-        // Replaced, and updated too.
+        // Each entry is replaced and updated too.
         put(&store, key(number), tagged(&["c"]), body(number, 100_000)).await.unwrap();
         put(&store, key(number), tags(), body(number, 100_000)).await.unwrap();
         let seen = store.get(&key(number)).await.unwrap().unwrap().version;
@@ -106,7 +106,7 @@ async fn what_is_removed_leaves_nothing_behind() {
     let later = now().saturating_add(Duration::from_secs(100));
     assert_eq!(store.remove_expired(later).await.unwrap(), 2);
     assert_eq!(keys(&server), [""; 0]);
-    // Nor does a writer that is dropped.
+    // A dropped writer leaves nothing behind either.
     let mut writer = store.put(&key(2), head()).await.unwrap();
     writer.write(body(2, MIB)).await.unwrap();
     assert_eq!(keys(&server).len(), 1);
@@ -115,7 +115,7 @@ async fn what_is_removed_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn clearing_leaves_foreign_keys_and_unfinished_bodies_alone() {
+async fn clear_keeps_foreign_keys_and_unfinished_bodies() {
     let server = Server::start();
     let namespace = "a*[b]?:";
     let store = builder(&server).namespace(namespace).linger(Duration::ZERO);
@@ -156,15 +156,14 @@ async fn clearing_leaves_foreign_keys_and_unfinished_bodies_alone() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
+async fn body_stays_for_its_reader_after_a_replacement() {
     let server = Server::start();
     let store = builder(&server).linger(Duration::from_secs(20)).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
     let name = body_name(&server, key(1)).unwrap();
     let mut old = store.get(&key(1)).await.unwrap().unwrap().body;
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
-    // When the server removes it: told to stay, it stays for as long as from the beginning, counted
-    // anew.
+    // The time at which the server removes the body. A reader prolongs it by the same time again.
     let end = || server.ask::<i64>(&["PEXPIRETIME", &name]);
     let first = end();
     let mut bytes = old.chunk().await.unwrap().unwrap().to_vec();
@@ -177,7 +176,7 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let prolonged = end() - first;
     assert!(prolonged >= pause.as_millis() as i64, "{prolonged} ms");
 
-    // One that nobody reads goes.
+    // A body without readers is removed.
     let hasty = builder(&server).linger(Duration::from_millis(10)).connect().await.unwrap();
     let name = body_name(&server, key(1)).unwrap();
     let idle = hasty.get(&key(1)).await.unwrap().unwrap();
@@ -187,10 +186,10 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 8 * MIB));
 }
 
-/// More than the server is to handle in one step.
+/// The server must not handle so many tags in one step.
 #[tokio::test]
-async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind() {
-    let (server, store) = place().await;
+async fn entry_with_many_tags_is_found_by_each_and_leaves_nothing_behind() {
+    let (server, store) = server_and_store().await;
     let many: Vec<_> = (0..100).map(|number| number.to_string()).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     for (first, second) in [(&many[..], &many[..1]), (&many[..1], &many[..])] {
@@ -204,23 +203,23 @@ async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind
 }
 
 #[tokio::test]
-async fn the_body_of_an_entry_with_very_many_tags_is_counted() {
-    let (_server, store) = place().await;
+async fn body_of_an_entry_with_many_tags_is_counted() {
+    let (_server, store) = server_and_store().await;
     let many: Vec<_> = (0..300).map(|number| number.to_string()).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     put(&store, key(1), tagged(&many), body(1, MIB)).await.unwrap();
     assert!(store.size_bytes().await.unwrap() > MIB as u64);
 }
 
-/// Others drop hints of what has expired while a removal goes through the index page by page.
+/// Other processes drop hints of expired entries while a removal reads the index page by page.
 #[tokio::test]
-async fn a_removal_finds_every_entry_while_hints_are_dropped() {
-    let (server, store) = place().await;
+async fn removal_finds_every_entry_while_hints_are_dropped() {
+    let (server, store) = server_and_store().await;
     for number in 0..100 {
         put(&store, key(number), tagged(&["a"]), body(1, 9)).await.unwrap();
     }
     let index = keys(&server).into_iter().find(|name| name.contains("{tag.")).unwrap();
-    // A page of hints of entries that expired a minute ago, each a millisecond after the other.
+    // A page of hints for entries that expired a minute ago, at intervals of a millisecond.
     let mut add = redis::cmd("ZADD");
     add.arg(&index);
     for number in 0..500 {
@@ -233,8 +232,8 @@ async fn a_removal_finds_every_entry_while_hints_are_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_is_written_while_the_store_is_cleared_keeps_its_body() {
-    let (server, store) = place().await;
+async fn entry_written_during_a_clear_keeps_its_body() {
+    let (server, store) = server_and_store().await;
     let mut fill = redis::cmd("MSET");
     for number in 0..20_000 {
         fill.arg(format!("foreign {number}")).arg(1);

@@ -1,22 +1,22 @@
-//! Servers that die or are silent, connections that break.
+//! Servers that die or are silent, and connections that break.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_and_a_restart_during_load_fail_no_request() {
+async fn requests_succeed_during_kill_9_and_a_restart() {
     let mut server = Server::start();
     let store = builder(&server).connect().await.unwrap();
     let restart = |up| if up { server.run() } else { server.kill() };
-    kills_fail_no_request(store, "redis", restart).await;
+    requests_succeed_while_the_server_is_killed(store, "redis", restart).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_is_made_again() {
+async fn cut_connection_is_made_again() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
-    // Amid a body: it is read on over another connection.
+    // A cut during a body: the body is read on over another connection.
     let mut reading = store.get(&key(1)).await.unwrap().unwrap().body;
     let mut bytes = Vec::new();
     let mut chunks = 0;
@@ -29,7 +29,7 @@ async fn a_connection_that_is_cut_is_made_again() {
     }
     assert_eq!(bytes, body(1, 8 * MIB));
     assert!(proxy.connections() > 2);
-    // Where there is no other, the body ends in an error, never short.
+    // Without another connection, the body ends in an error and is never short.
     let reading = store.get(&key(1)).await.unwrap().unwrap();
     proxy.refuse(true);
     proxy.cut();
@@ -37,27 +37,28 @@ async fn a_connection_that_is_cut_is_made_again() {
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
     proxy.refuse(false);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await).await;
+    entry_of_a_cut_write_is_whole_or_missing(&store, &proxy, async || get(&store, key(2)).await)
+        .await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
-/// One connection keeps the order: over another one, what begins later would come to the server
+/// One connection keeps the order. Over another one, the later operation would reach the server
 /// first.
 #[tokio::test]
-async fn what_was_given_up_is_done_before_what_begins_later() {
+async fn abandoned_operation_is_done_before_later_ones() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let limit = Duration::from_secs(20);
     let store = Redis::builder(proxy.url()).response_timeout(limit).connect().await.unwrap();
-    // So that the server knows the scripts.
+    // Loads the scripts into the server.
     put(&store, key(1), tagged(&["a"]), body(1, MIB)).await.unwrap();
     for len in [9, MIB] {
         for later in ["remove", "remove_tagged", "clear", "write"] {
-            // What publishes the entry is the first to name it.
+            // The command that publishes the entry is the first one with its name.
             proxy.hold(format!("{}\r\n", entry_name(key(1))));
             tokio::select! {
                 biased;
-                _ = put(&store, key(1), tagged(&["a"]), body(2, len)) => panic!("it is held back"),
+                _ = put(&store, key(1), tagged(&["a"]), body(2, len)) => panic!("the write must be held back"),
                 () = proxy.held() => {}
             }
             let going_on = async {
@@ -80,7 +81,7 @@ async fn what_was_given_up_is_done_before_what_begins_later() {
 }
 
 #[tokio::test]
-async fn a_silent_server_holds_operations_for_the_limit_once() {
+async fn silent_server_delays_operations_by_the_limit_once() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
@@ -91,33 +92,33 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
     proxy.stall(true);
     // The proxy passes nothing on. From here on, only the limits end anything, in virtual time.
     tokio::time::pause();
-    // The first time over the old connection, then over ones that cannot be made.
+    // The first round uses the old connection. The later ones fail to connect.
     let margin = Duration::from_secs(1);
     for _ in 0..3 {
         let begin = tokio::time::Instant::now();
         let later = async {
             tokio::time::sleep(NEVER / 2).await;
-            all_are_refused(&store).await;
+            every_operation_is_refused(&store).await;
         };
-        future::join(all_are_refused(&store), later).await;
-        // Those that began later have waited for as long at most.
+        future::join(every_operation_is_refused(&store), later).await;
+        // The operations that began later have not waited longer.
         let waited = begin.elapsed();
         assert!((NEVER..NEVER * 3 / 2 + margin).contains(&waited), "{waited:?}");
-        // Nothing else waits, until the limit has passed once more.
+        // No other operation waits until the limit has passed once more.
         let begin = tokio::time::Instant::now();
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         tokio::time::sleep(NEVER - margin).await;
-        all_are_refused(&store).await;
+        every_operation_is_refused(&store).await;
         assert!(begin.elapsed() < NEVER, "{:?}", begin.elapsed());
         tokio::time::sleep(margin).await;
     }
-    // A request, which looks up, and stores what it gets from the origin.
+    // A request reads the store, and stores the origin's response.
     let begin = tokio::time::Instant::now();
     assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
     assert!(read(reading).await.is_err());
     let waited = begin.elapsed();
     assert!((NEVER..NEVER + margin).contains(&waited), "{waited:?}");
-    // The old connections never come back; new ones do.
+    // The old connections stay dead. New ones work.
     tokio::time::sleep(NEVER + margin).await;
     tokio::time::resume();
     proxy.stall(false);
@@ -126,7 +127,7 @@ async fn a_silent_server_holds_operations_for_the_limit_once() {
 }
 
 #[tokio::test]
-async fn a_store_can_be_made_before_its_server() {
+async fn store_can_be_created_before_its_server_runs() {
     let mut server = Server::start();
     server.kill();
     let error = builder(&server).connect().await.unwrap_err();
@@ -135,7 +136,7 @@ async fn a_store_can_be_made_before_its_server() {
     let store = builder(&server).build().unwrap();
     let begin = Instant::now();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(begin.elapsed() < NEVER, "it does not wait for a server that is not there");
+    assert!(begin.elapsed() < NEVER, "an operation must not wait for a missing server");
     server.run();
     tokio::time::sleep(Duration::from_millis(150)).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
@@ -157,7 +158,7 @@ async fn scans_and_counts_are_repeated_over_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_needs_no_right_to_write() {
+async fn slow_reader_needs_no_permission_to_write() {
     let server = Server::start();
     let store = builder(&server).linger(Duration::from_millis(40)).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();

@@ -1,6 +1,7 @@
-//! What only a server can show: commands, keys and times to live on it, faults of the network and
-//! of the server, other processes, a cluster, Sentinels. What every store promises is tested by the
-//! conformance suite.
+//! Tests of `Redis` that need a server: its commands, keys and times to live, faults of the network
+//! and of the server, other processes, a cluster, and Sentinels.
+//!
+//! The conformance suite checks the contract of every store.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -45,13 +46,13 @@ use self::{
     entries::{MIB, body, get, key, mixed, put, read},
     proxy::Proxy,
     remote::{
-        NEVER, a_cut_write_is_whole_or_missing, all_are_refused, expiring, fetch, head,
-        kills_fail_no_request, now, tagged, until,
+        NEVER, entry_of_a_cut_write_is_whole_or_missing, every_operation_is_refused, expiring,
+        fetch, head, now, requests_succeed_while_the_server_is_killed, tagged, until,
     },
     servers::{Cluster, Server, any_server, namespace},
 };
 
-/// With more time than a busy machine takes, or one that stands still for a while.
+/// Time limits that a busy machine, or one that stands still for a while, does not reach.
 fn patient(builder: Builder) -> Builder {
     builder.connect_timeout(NEVER).response_timeout(NEVER)
 }
@@ -60,8 +61,8 @@ fn builder(server: &Server) -> Builder {
     patient(Redis::builder(server.url()))
 }
 
-/// A server of the test's own, and a store on it.
-async fn place() -> (Server, Redis) {
+/// A server of its own for the test, and a store on it.
+async fn server_and_store() -> (Server, Redis) {
     let server = Server::start();
     let store = builder(&server).connect().await.unwrap();
     (server, store)
@@ -78,13 +79,13 @@ fn entry_name(key: Key) -> String {
     format!("larder:{{{key}}}")
 }
 
-/// The name of the entry's body, or of one that is being written.
+/// The name of the entry's body, which may be unfinished.
 fn body_name(server: &Server, key: Key) -> Option<String> {
     let entry = entry_name(key);
     keys(server).into_iter().find(|name| name.len() > entry.len() && name.starts_with(&entry))
 }
 
-/// Which commands the server was given meanwhile, and how often, without those of the test.
+/// The commands that the server received and their numbers, without those of the test.
 fn commands(server: &Server) -> BTreeMap<String, u64> {
     let info: String = server.ask(&["INFO", "commandstats"]);
     info.lines()

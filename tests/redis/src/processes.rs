@@ -1,4 +1,4 @@
-//! Several processes, and the memory of one.
+//! Several processes, and the memory of one process.
 
 use super::{child::child_word, own_process::two_processes_do_ten_thousand_operations_each, *};
 
@@ -20,11 +20,11 @@ async fn two_processes_share_a_server() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_passes_through_little_memory() {
+async fn large_body_takes_little_memory() {
     if let Some(url) = child_word() {
         let store = patient(Redis::builder(url)).connect().await.unwrap();
-        return own_process::a_large_body_passes_through_little_memory(&store, 100).await;
+        return own_process::large_body_takes_little_memory(&store, 100).await;
     }
     let server = Server::start();
-    own_process::grows_little("processes::a_large_body_passes_through_little_memory", server.url());
+    own_process::grows_little("processes::large_body_takes_little_memory", server.url());
 }

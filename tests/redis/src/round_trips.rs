@@ -1,8 +1,8 @@
-//! How many round trips an operation takes, counted by a proxy.
+//! The number of round trips of an operation. A proxy counts them.
 
 use super::*;
 
-/// A proxy that counts each piece that comes, whatever command it belongs to.
+/// A proxy that counts each piece that it receives, of any command.
 async fn counting(port: u16) -> Proxy {
     Proxy::counting(port, |_| Some(String::new())).await
 }
@@ -11,8 +11,8 @@ async fn trips(proxy: &Proxy, what: impl Future<Output = ()>) -> u64 {
     proxy.of(what).await.1.trips
 }
 
-/// A store behind a proxy, on a server that knows the scripts.
-async fn counted_place() -> (Server, Proxy, Redis) {
+/// A store behind a proxy. The scripts are loaded into the server.
+async fn counted_server_and_store() -> (Server, Proxy, Redis) {
     let server = Server::start();
     let proxy = counting(server.port).await;
     let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
@@ -20,7 +20,7 @@ async fn counted_place() -> (Server, Proxy, Redis) {
     (server, proxy, store)
 }
 
-/// The only node of a cluster behind a proxy, whose address it tells its clients.
+/// The only node of a cluster, behind a proxy. The node announces the proxy's address.
 async fn cluster_of_one() -> (Server, Proxy) {
     let args = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
     let server = Server::start_with(&args);
@@ -43,7 +43,7 @@ async fn warm_up(store: &Redis) {
     assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
 }
 
-/// A head that several indexes have hints for.
+/// A head with hints in several indexes.
 fn hinted() -> Head {
     expiring(Duration::from_secs(99)).with_tags(vec!["a".into(), "b".into(), "c".into()])
 }
@@ -53,7 +53,7 @@ async fn update(store: &Redis, key: Key) {
     assert!(store.update(&key, seen, hinted()).await.unwrap());
 }
 
-/// The round trips of a small store without hints, of one with hints, and of one that replaces it.
+/// The round trips to store a small entry: without hints, with hints, and over another one.
 async fn of_small_stores(proxy: &Proxy, store: &Redis) -> [u64; 3] {
     let stored = async |head| {
         trips(proxy, async { put(store, key(1), head, body(1, 60_000)).await.unwrap() }).await
@@ -62,14 +62,14 @@ async fn of_small_stores(proxy: &Proxy, store: &Redis) -> [u64; 3] {
 }
 
 #[tokio::test]
-async fn a_small_store_is_one_round_trip() {
-    let (_server, proxy, store) = counted_place().await;
+async fn storing_a_small_entry_takes_one_round_trip() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     assert_eq!(of_small_stores(&proxy, &store).await, [1, 1, 1]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_small_store_is_one_round_trip_after_a_sentinel_named_the_server() {
+async fn storing_a_small_entry_through_a_sentinel_takes_one_round_trip() {
     let server = Server::start();
     let proxy = counting(server.port).await;
     let folder = tempfile::tempdir().unwrap();
@@ -79,13 +79,13 @@ async fn a_small_store_is_one_round_trip_after_a_sentinel_named_the_server() {
     let sentinel = Server::sentinel(&config);
     let store = patient(Redis::sentinel([sentinel.url()], "main")).connect().await.unwrap();
     warm_up(&store).await;
-    // The Sentinel's own connections are not the store's.
+    // The Sentinel's own connections do not count.
     drop(sentinel);
     assert_eq!(of_small_stores(&proxy, &store).await, [1, 1, 1]);
 }
 
 #[tokio::test]
-async fn a_small_store_on_a_cluster_is_two_round_trips() {
+async fn storing_a_small_entry_on_a_cluster_takes_two_round_trips() {
     let (_server, proxy) = cluster_of_one().await;
     let store = patient(Redis::cluster([proxy.url()])).connect().await.unwrap();
     warm_up(&store).await;
@@ -93,9 +93,9 @@ async fn a_small_store_on_a_cluster_is_two_round_trips() {
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);
 }
 
-/// The store learns from the first refusal that one script cannot use all keys.
+/// The first refusal tells the store that a script cannot use all keys.
 #[tokio::test]
-async fn a_node_of_a_cluster_is_used_as_a_cluster() {
+async fn node_of_a_cluster_is_used_as_a_cluster() {
     let (server, proxy) = cluster_of_one().await;
     let store = patient(Redis::builder(proxy.url())).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
@@ -106,8 +106,8 @@ async fn a_node_of_a_cluster_is_used_as_a_cluster() {
 }
 
 #[tokio::test]
-async fn a_small_hit_is_one_command_and_so_is_a_miss() {
-    let (server, proxy, store) = counted_place().await;
+async fn small_hit_and_miss_take_one_command_each() {
+    let (server, proxy, store) = counted_server_and_store().await;
     put(&store, key(1), hinted(), body(1, 60_000)).await.unwrap();
     for (number, is_there) in [(1, true), (2, false)] {
         let found = async { assert_eq!(get(&store, key(number)).await.is_some(), is_there) };
@@ -117,8 +117,8 @@ async fn a_small_hit_is_one_command_and_so_is_a_miss() {
 }
 
 #[tokio::test]
-async fn a_miss_and_its_small_store_are_two_round_trips() {
-    let (_server, proxy, store) = counted_place().await;
+async fn miss_that_stores_a_small_response_takes_two_round_trips() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     let layer = CacheLayer::private(store);
     let miss = trips(&proxy, async { assert!(!fetch(&layer, 1, 9_000).await.unwrap().0) });
     assert_eq!(miss.await, 2);
@@ -127,8 +127,8 @@ async fn a_miss_and_its_small_store_are_two_round_trips() {
 }
 
 #[tokio::test]
-async fn the_chunks_of_a_large_hit_are_pipelined() {
-    let (_server, proxy, store) = counted_place().await;
+async fn chunks_of_a_large_hit_are_pipelined() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     let large = trips(&proxy, async { put(&store, key(1), hinted(), body(1, MIB)).await.unwrap() });
     assert_eq!(large.await, 4 + 1, "one for each chunk, and one for the entry");
     let hit = trips(&proxy, async { assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB)) });
@@ -136,8 +136,8 @@ async fn the_chunks_of_a_large_hit_are_pipelined() {
 }
 
 #[tokio::test]
-async fn an_update_is_two_round_trips_and_a_removal_is_one() {
-    let (_server, proxy, store) = counted_place().await;
+async fn update_takes_two_round_trips_and_removal_takes_one() {
+    let (_server, proxy, store) = counted_server_and_store().await;
     put(&store, key(1), hinted(), body(1, 9)).await.unwrap();
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     let updated = trips(&proxy, async {
@@ -149,8 +149,8 @@ async fn an_update_is_two_round_trips_and_a_removal_is_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_lost_the_scripts_is_sent_them_again() {
-    let (server, proxy, store) = counted_place().await;
+async fn scripts_are_sent_again_to_a_server_that_lost_them() {
+    let (server, proxy, store) = counted_server_and_store().await;
     server.ask::<String>(&["SCRIPT", "FLUSH"]);
     assert_eq!(of_small_stores(&proxy, &store).await, [2, 1, 1]);
     assert_eq!(store.remove_tagged("b").await.unwrap(), 1);

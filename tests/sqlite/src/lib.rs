@@ -1,5 +1,7 @@
-//! What only a file shows that other processes and people may open: opening, crashes, damage, locks, a full disk. What
-//! every store promises is tested by the conformance suite.
+//! Tests of `Sqlite` that need a file: opening, crashes, damage, locks, other processes, and a full
+//! disk.
+//!
+//! The conformance suite checks the contract of every store.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
@@ -42,7 +44,9 @@ use self::twins::limits;
 use self::{
     child::{child, child_path, hear, say},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
-    read_place::{a_setting_decides, a_time_limit_decides_for_its_handle_alone},
+    read_place::{
+        setting_decides_where_hits_are_read, time_limit_moves_reads_off_thread_for_its_handle_only,
+    },
 };
 
 const CHUNK: usize = 128 * 1024;
@@ -50,11 +54,11 @@ const PAGE: usize = 8 * 1024;
 
 // ===== support =====
 
-/// Nothing takes so long unless it never comes. Also as long as one who writes waits for others, where they may stand still
-/// for a while with the machine.
+/// A time after which a test fails, because what it waits for never comes. Writers also wait so
+/// long for locks: on a busy machine, the holder of a lock may stand still for a while.
 const NEVER: Duration = Duration::from_secs(120);
 
-fn place() -> (TempDir, PathBuf) {
+fn temp_path() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache.db");
     (directory, path)
@@ -70,12 +74,12 @@ fn tagged(tags: &[&str], expires_at: Option<u64>) -> Head {
         .with_expires_at(expires_at.map(Timestamp::from_millis))
 }
 
-/// Where other processes write as well.
+/// Opens a store that waits long for the locks of other processes.
 fn patient(path: &Path) -> Sqlite {
     Sqlite::builder(path).busy_timeout(NEVER).open().unwrap()
 }
 
-/// The file as any other program sees it.
+/// Opens the file as another program does.
 fn plain(path: &Path) -> Connection {
     let conn = Connection::open(path).unwrap();
     conn.busy_timeout(NEVER).unwrap();
@@ -86,7 +90,7 @@ fn number(conn: &Connection, sql: &str) -> i64 {
     conn.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// How many rows there are: entries, chunks, tags, unfinished, garbage.
+/// The rows of each table: entries, chunks, tags, unfinished, and garbage.
 fn rows(path: &Path) -> [i64; 5] {
     let conn = plain(path);
     assert_eq!(
@@ -100,7 +104,7 @@ fn rows(path: &Path) -> [i64; 5] {
             number(&conn, "SELECT coalesce(sum(size), 0) FROM entries"),
             0,
         ),
-        "the sums"
+        "the sums of the state"
     );
     let check: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
@@ -108,7 +112,7 @@ fn rows(path: &Path) -> [i64; 5] {
         .map(|table| number(&conn, &format!("SELECT count(*) FROM {table}")))
 }
 
-/// Lets what was left to readers be removed at once, then counts.
+/// Removes at once what is kept for readers, then counts the rows.
 async fn settled_rows(path: &Path) -> [i64; 5] {
     let store = Sqlite::open(path).unwrap();
     store.vacuum().await.unwrap();
@@ -119,7 +123,7 @@ async fn settled_rows(path: &Path) -> [i64; 5] {
 // ===== opening =====
 
 #[tokio::test]
-async fn a_missing_file_is_made_with_the_directories_above_it() {
+async fn missing_file_is_created_with_its_parent_directories() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/c/cache.db");
     let store = Sqlite::open(&path).unwrap();
@@ -143,8 +147,8 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_cache_is_refused_and_left_alone() {
-    let (directory, path) = place();
+async fn file_that_is_not_a_cache_is_refused_and_not_changed() {
+    let (directory, path) = temp_path();
 
     for text in ["a precious text file, not a database".to_owned(), "precious ".repeat(2_000)] {
         std::fs::write(&path, &text).unwrap();
@@ -159,7 +163,7 @@ async fn what_is_not_a_cache_is_refused_and_left_alone() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("is a directory"), "{error}");
 
-    // A file where a directory would have to be.
+    // A file in place of a parent directory.
     let below = path.join("cache.db");
     let error = Sqlite::open(&below).unwrap_err();
     assert!(error.to_string().contains(&format!("cannot create {}", below.display())), "{error}");
@@ -172,8 +176,8 @@ async fn what_is_not_a_cache_is_refused_and_left_alone() {
 }
 
 #[test]
-fn another_programs_database_is_refused_and_left_alone() {
-    let (_directory, path) = place();
+fn database_of_another_program_is_refused_and_not_changed() {
+    let (_directory, path) = temp_path();
     let conn = plain(&path);
     conn.execute_batch("CREATE TABLE entries (a); INSERT INTO entries VALUES ('b')").unwrap();
     drop(conn);
@@ -187,12 +191,12 @@ fn another_programs_database_is_refused_and_left_alone() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_cannot_be_written_is_refused() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     drop(Sqlite::open(&path).unwrap());
     let mut permissions = path.metadata().unwrap().permissions();
     permissions.set_readonly(true);
     std::fs::set_permissions(&path, permissions).unwrap();
-    // Root may write it all the same, but not what the kernel shows.
+    // Root may write a read-only file, but not a file of the kernel.
     let root = std::fs::OpenOptions::new().write(true).open(&path).is_ok();
     let path = if root { PathBuf::from("/sys/kernel/notes") } else { path };
     assert!(path.exists(), "{} is needed, or a user who is not root", path.display());
@@ -205,8 +209,8 @@ fn a_file_that_cannot_be_written_is_refused() {
 }
 
 #[tokio::test]
-async fn another_format_is_refused_and_an_older_one_emptied_if_that_is_set() {
-    let (_directory, path) = place();
+async fn other_format_is_refused_and_an_older_one_is_emptied_on_request() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
     store.close().await.unwrap();
@@ -219,7 +223,7 @@ async fn another_format_is_refused_and_an_older_one_emptied_if_that_is_set() {
     assert!(text.contains(path.to_str().unwrap()), "{text}");
     assert_eq!(rows(&path)[0], 1);
 
-    // With a table of somebody else's in it, which is none of our business.
+    // The file has a table of another program, which must stay.
     plain(&path)
         .execute_batch(
             "PRAGMA user_version = 1; CREATE TABLE notes (a); INSERT INTO notes VALUES (1)",
@@ -238,8 +242,8 @@ async fn another_format_is_refused_and_an_older_one_emptied_if_that_is_set() {
 }
 
 #[tokio::test]
-async fn a_file_that_lacks_a_table_is_refused() {
-    let (_directory, path) = place();
+async fn file_without_a_table_is_refused() {
+    let (_directory, path) = temp_path();
     Sqlite::open(&path).unwrap().close().await.unwrap();
     plain(&path).execute_batch("DROP TABLE garbage").unwrap();
     let error = Sqlite::open(&path).unwrap_err();
@@ -249,15 +253,15 @@ async fn a_file_that_lacks_a_table_is_refused() {
 
 #[tokio::test]
 async fn an_empty_file_becomes_a_cache() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     std::fs::write(&path, "").unwrap();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
 }
 
-/// Names that mean something to SQLite are names of files here.
+/// Names with a meaning for SQLite are paths here.
 #[tokio::test]
-async fn a_path_is_taken_as_it_is() {
+async fn path_is_taken_literally() {
     let directory = tempfile::tempdir().unwrap();
     for name in [":memory:", "file:a?mode=memory", "a b%20c#d"] {
         let path = directory.path().join(name);
@@ -267,8 +271,8 @@ async fn a_path_is_taken_as_it_is() {
         assert!(path.metadata().unwrap().len() > 0, "{name}");
     }
     if child_path().is_none() {
-        // And relative ones.
-        let mut command = child("a_path_is_taken_as_it_is", directory.path());
+        // Relative paths too.
+        let mut command = child("path_is_taken_literally", directory.path());
         let status = command.current_dir(directory.path()).stdout(Stdio::null()).status();
         assert!(status.unwrap().success());
         return;
@@ -292,28 +296,29 @@ async fn a_temporary_store_removes_its_file() {
 }
 
 #[tokio::test]
-async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
+async fn store_in_the_cache_directory_is_in_a_folder_of_the_application() {
     if let Some(path) = child_path() {
         let store = Sqlite::in_cache_dir("larder-test").unwrap();
         assert_eq!(store.path(), path.join("larder-test/http-cache.db"));
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let name = "a_store_in_the_cache_directory_lies_under_the_applications_name";
+    let name = "store_in_the_cache_directory_is_in_a_folder_of_the_application";
     let mut command = child(name, directory.path());
     command.env("XDG_CACHE_HOME", directory.path()).stdout(Stdio::null());
     assert!(command.status().unwrap().success());
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_that_it_is_closed() {
-    let (_directory, path) = place();
+async fn closed_store_reports_that_it_is_closed() {
+    let (_directory, path) = temp_path();
     for store in [Sqlite::open(&path).unwrap(), Sqlite::in_memory(1 << 30).unwrap()] {
         let clone = store.clone();
-        twins::a_closed_store_says_so(store, async |store| store.close().await).await;
+        twins::every_operation_of_a_closed_store_fails(store, async |store| store.close().await)
+            .await;
         twins::is_closed(clone.vacuum().await);
     }
-    // What the writer had sent is given up by closing.
+    // Closing gives up the unfinished body.
     let after = rows(&path);
     assert_eq!((after[0], after[3], after[4]), (1, 0, 1));
     assert_eq!(settled_rows(&path).await, [1, 4, 0, 0, 0]);
@@ -323,7 +328,7 @@ async fn a_closed_store_answers_that_it_is_closed() {
 
 #[tokio::test]
 async fn people_can_read_the_file_while_it_is_in_use() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     let response =
         |status: u16| Response::builder().status(status).body(()).unwrap().into_parts().0;
@@ -364,7 +369,7 @@ async fn people_can_read_the_file_while_it_is_in_use() {
         .unwrap();
     assert_eq!(small, body(1, 10));
 
-    // What a 304 changes is seen as well.
+    // The change by a 304 is visible too.
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     let newer = Head::new(Method::GET, "http://example.com/a?b=c", response(203), at);
     assert!(store.update(&key(1), seen, newer).await.unwrap());
@@ -373,7 +378,7 @@ async fn people_can_read_the_file_while_it_is_in_use() {
 
 #[tokio::test]
 async fn entries_can_be_deleted_by_hand() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     for number in 0..10 {
         put(&store, key(number), tagged(&["a", "b"], Some(number)), body(number, 150_000))
@@ -395,7 +400,7 @@ async fn entries_can_be_deleted_by_hand() {
 
 #[tokio::test]
 async fn replacing_and_removing_leave_no_rows() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), tagged(&["a", "b", "a"], Some(5)), body(1, 400_000)).await.unwrap();
     store.close().await.unwrap();
@@ -422,8 +427,8 @@ async fn replacing_and_removing_leave_no_rows() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_leaves_no_rows() {
-    let (_directory, path) = place();
+async fn dropped_writer_leaves_no_rows() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     let mut writer = store.put(&key(1), tagged(&["a"], Some(5))).await.unwrap();
     for piece in pieces(&body(1, 2 * MIB)) {
@@ -431,7 +436,7 @@ async fn a_dropped_writer_leaves_no_rows() {
     }
     drop(writer);
     assert_eq!(get(&store, key(1)).await, None);
-    // At once, while the store stays open.
+    // The rows go at once, while the store stays open.
     let begin = Instant::now();
     while rows(&path) != [0; 5] {
         assert!(begin.elapsed() < NEVER, "{:?}", rows(&path));
@@ -441,14 +446,14 @@ async fn a_dropped_writer_leaves_no_rows() {
 
 #[tokio::test]
 async fn a_reader_reads_the_old_body_to_its_end() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
     let replaced = store.get(&key(1)).await.unwrap().unwrap();
     put(&store, key(1), head(), body(2, 3 * MIB)).await.unwrap();
     let removed = store.get(&key(1)).await.unwrap().unwrap();
     store.remove(&key(1)).await.unwrap();
-    // Enough for pages to be used again, if they were free.
+    // Enough writes to reuse the pages of the body, if these were free.
     for number in 10..40 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
     }
@@ -462,7 +467,7 @@ async fn a_reader_reads_the_old_body_to_its_end() {
 
 #[tokio::test]
 async fn clearing_leaves_unfinished_bodies_alone() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), tagged(&["a"], Some(5)), body(1, MIB)).await.unwrap();
     let mut writer = store.put(&key(2), head()).await.unwrap();
@@ -480,8 +485,8 @@ async fn clearing_leaves_unfinished_bodies_alone() {
 }
 
 #[tokio::test]
-async fn every_setting_finds_the_same() {
-    let (directory, _) = place();
+async fn every_setting_reads_the_same_entries() {
+    let (directory, _) = temp_path();
     let builder = |name| Sqlite::builder(directory.path().join(name));
     for builder in [
         builder("in place").reads(Reads::InPlace),
@@ -511,7 +516,7 @@ fn debug_output_is_short() {
 
 #[test]
 fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
-    let (directory, _) = place();
+    let (directory, _) = temp_path();
     let open =
         |name, reads| Sqlite::builder(directory.path().join(name)).reads(reads).open().unwrap();
     let in_place = [
@@ -519,20 +524,20 @@ fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
         open("adaptive", Reads::Adaptive),
         Sqlite::temporary().unwrap(),
     ];
-    a_setting_decides(open("off", Reads::OffThread), in_place);
+    setting_decides_where_hits_are_read(open("off", Reads::OffThread), in_place);
 }
 
 #[test]
-fn a_time_limit_reads_off_the_calling_thread_for_its_handle_alone() {
-    let (_directory, path) = place();
+fn time_limit_moves_reads_off_the_calling_thread_for_its_handle() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::builder(&path).reads(Reads::InPlace).open().unwrap();
-    a_time_limit_decides_for_its_handle_alone(store);
+    time_limit_moves_reads_off_thread_for_its_handle_only(store);
 }
 
-/// Another process repairs the index of the log, as after a crash, and takes its time.
+/// Another process repairs the index of the write-ahead log for a long time, as after a crash.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_busy_file_does_not_hold_up_the_calling_thread() {
+fn busy_file_does_not_block_the_calling_thread() {
     use std::{fs::File, os::unix::fs::FileExt};
 
     use crate::{
@@ -550,15 +555,15 @@ fn a_busy_file_does_not_hold_up_the_calling_thread() {
         let (l_type, l_whence) = (F_WRLCK as _, SEEK_SET as _);
         let locks = flock { l_type, l_whence, l_start: 120, l_len: 8, l_pid: 0 };
         fcntl(&file, FcntlArg::F_SETLKW(&locks)).unwrap();
-        // Both copies of the header.
+        // Clears both copies of the header.
         file.write_all_at(&[0; 96], 0).unwrap();
         say("busy");
         std::thread::sleep(NEVER);
     }
-    let (directory, path) = place();
+    let (directory, path) = temp_path();
     let mut occupied = Occupied::new();
     let store = filled(&occupied, patient(&path));
-    let name = "a_busy_file_does_not_hold_up_the_calling_thread";
+    let name = "busy_file_does_not_block_the_calling_thread";
     let mut child = child(name, directory.path().join("cache.db-shm")).spawn().unwrap();
     hear(&mut child, "busy", 1);
     let begin = Instant::now();
@@ -575,8 +580,8 @@ fn a_busy_file_does_not_hold_up_the_calling_thread() {
 // ===== damage =====
 
 #[tokio::test]
-async fn damage_to_a_row_is_an_error_of_that_entry_alone() {
-    let (_directory, path) = place();
+async fn damage_to_a_row_is_an_error_of_that_entry_only() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     let other = key(1_000);
     put(&store, other, head(), body(5, 200_000)).await.unwrap();
@@ -615,7 +620,7 @@ async fn damage_to_a_row_is_an_error_of_that_entry_alone() {
 
 #[tokio::test]
 async fn a_row_under_another_key_is_an_error() {
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     put(&store, key(1), head(), body(1, 40)).await.unwrap();
     put(&store, key(2), head(), body(2, 40)).await.unwrap();
@@ -632,8 +637,8 @@ async fn a_row_under_another_key_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
-    let (_directory, path) = place();
+async fn damaged_chunk_is_an_error_and_is_not_returned() {
+    let (_directory, path) = temp_path();
     let whole = body(1, 6 * CHUNK);
     let store = Sqlite::open(&path).unwrap();
     for damage in [
@@ -656,7 +661,7 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
         assert!(error.to_string().contains(&key(1).to_string()), "{error}");
         assert_eq!(before, whole[..3 * CHUNK]);
     }
-    // The first chunk is looked at before the hit is a hit.
+    // The first chunk is checked before `get` returns the hit.
     plain(&path).execute("DELETE FROM chunks WHERE number = 0", []).unwrap();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(store.remove(&key(1)).await.unwrap());
@@ -665,8 +670,8 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
 }
 
 #[tokio::test]
-async fn scanning_lists_every_entry_once_and_passes_over_damage() {
-    let (_directory, path) = place();
+async fn scan_lists_every_entry_once_and_skips_damage() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     join_all((0..700).map(async |number| {
         put(&store, key(number), head(), body(number, 100)).await.unwrap();
@@ -688,10 +693,10 @@ async fn scanning_lists_every_entry_once_and_passes_over_damage() {
 
 // ===== expiry, eviction, room =====
 
-/// What the store's statements look at, by SQLite's own account.
+/// Asks SQLite how it runs the store's statements.
 #[tokio::test]
-async fn removal_goes_by_index() {
-    let (_directory, path) = place();
+async fn removals_use_indexes() {
+    let (_directory, path) = temp_path();
     let _store = Sqlite::open(&path).unwrap();
     let conn = plain(&path);
     for sql in [
@@ -715,17 +720,17 @@ async fn removal_goes_by_index() {
 }
 
 #[tokio::test]
-async fn a_crawl_passes_through_the_window_and_what_was_read_stays() {
-    let (_directory, path) = place();
+async fn crawl_evicts_its_own_entries_and_not_those_that_were_read() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::builder(&path).max_bytes(200_000).open().unwrap();
-    let len = twins::a_crawl_passes_through_the_window(&store, || store.evicted()).await;
+    let len = twins::crawl_evicts_its_own_entries(&store, || store.evicted()).await;
     store.close().await.unwrap();
     assert_eq!(rows(&path), [len as i64, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
-async fn eviction_ends_where_the_sum_is_wrong() {
-    let (_directory, path) = place();
+async fn eviction_ends_when_the_sum_of_sizes_is_wrong() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::builder(&path).max_bytes(100_000).open().unwrap();
     put(&store, key(1), head(), body(1, 1_000)).await.unwrap();
     plain(&path).execute("UPDATE state SET bytes = 1 << 40", []).unwrap();
@@ -736,16 +741,16 @@ async fn eviction_ends_where_the_sum_is_wrong() {
 }
 
 #[tokio::test]
-async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
-    let (_directory, path) = place();
+async fn large_body_evicts_by_its_size_and_is_refused_beyond_the_limit() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
-    let len = twins::large_bodies_make_room_by_their_size(&store).await;
+    let len = twins::large_bodies_evict_by_their_size(&store).await;
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [len as i64, 20, 0, 0, 0]);
 }
 
 #[tokio::test]
-async fn vacuum_gives_the_room_back_and_incremental_vacuum_does_it_by_itself() {
+async fn vacuum_frees_space_and_incremental_vacuum_frees_it_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     for incremental in [false, true] {
         let path = directory.path().join(incremental.to_string());
@@ -764,14 +769,14 @@ async fn vacuum_gives_the_room_back_and_incremental_vacuum_does_it_by_itself() {
         for number in 0..24 {
             store.remove(&key(number)).await.unwrap();
         }
-        // Past the minute that bodies are left to readers in other processes.
+        // Ends the minute for which bodies are kept for readers in other processes.
         plain(&path).execute("UPDATE garbage SET since = 0", []).unwrap();
         let begin = Instant::now();
         while number(&plain(&path), "SELECT count(*) FROM chunks") > 0
             || (incremental && size() > 4 * MIB as i64)
         {
             assert!(begin.elapsed() < NEVER, "{} bytes", size());
-            // Each is a transaction, and takes a step of the background along.
+            // Each call is a transaction, which includes a step of the background removal.
             store.remove(&key(9_999)).await.unwrap();
         }
         if !incremental {
@@ -800,18 +805,19 @@ async fn two_processes_do_ten_thousand_operations_each() {
         store.close().await.unwrap();
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let store = patient(&path);
     let bodies = (300_000, Timestamp::from_millis(1_000));
     own_process::two_processes_do_ten_thousand_operations_each(name, &path, &store, bodies).await;
     store.close().await.unwrap();
 }
 
-/// Nobody meets "database is locked": two processes, 25 tasks in each, reading, writing, updating and removing.
+/// No operation fails with "database is locked" while two processes, with 25 tasks each, read,
+/// write, update and remove.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_with_many_tasks_write_at_once() {
+async fn two_processes_with_many_tasks_write_concurrently() {
     const ROUNDS: u64 = 30;
-    let name = "two_processes_with_many_tasks_write_at_once";
+    let name = "two_processes_with_many_tasks_write_concurrently";
     async fn hammer(path: &Path, own: u64) {
         let store = patient(path);
         let tasks = (0..25).map(|task| {
@@ -824,7 +830,7 @@ async fn two_processes_with_many_tasks_write_at_once() {
                         .await
                         .unwrap();
                     assert_eq!(get(&store, mine).await.unwrap(), body(round, len));
-                    // And what both write.
+                    // A key that both processes write.
                     let shared = key(round % 5);
                     put(&store, shared, head(), body(round % 5, 1_000)).await.unwrap();
                     if let Some(hit) = store.get(&shared).await.unwrap() {
@@ -846,7 +852,7 @@ async fn two_processes_with_many_tasks_write_at_once() {
         hammer(&path, 1_000_000).await;
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
     hammer(&path, 2_000_000).await;
     let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
@@ -866,9 +872,9 @@ async fn two_processes_with_many_tasks_write_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_is_waited_for_within_bounds() {
-    let (_directory, path) = place();
-    // The hasty one first, before there is anybody to wait for.
+async fn writer_waits_for_a_lock_until_its_timeout() {
+    let (_directory, path) = temp_path();
+    // This store opens first, before the file is locked.
     let hasty = Sqlite::builder(&path).busy_timeout(Duration::from_millis(50)).open().unwrap();
     let patient = patient(&path);
     put(&patient, key(1), head(), body(1, 10)).await.unwrap();
@@ -877,7 +883,7 @@ async fn a_lock_is_waited_for_within_bounds() {
     let error = put(&hasty, key(2), head(), body(2, 10)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("busy_timeout"), "{error}");
-    // Reading waits for nobody.
+    // Reads do not wait.
     assert_eq!(get(&hasty, key(1)).await.unwrap(), body(1, 10));
     let waiting = tokio::spawn({
         let patient = patient.clone();
@@ -887,26 +893,26 @@ async fn a_lock_is_waited_for_within_bounds() {
     assert!(!waiting.is_finished());
     conn.execute_batch("COMMIT").unwrap();
     waiting.await.unwrap().unwrap();
-    // What it has to do behind its answer would be waited for as well.
+    // The write after the answer would have to wait for the lock too.
     patient.close().await.unwrap();
     put(&hasty, key(3), head(), body(3, 10)).await.unwrap();
     assert_eq!(get(&hasty, key(2)).await.unwrap(), body(2, 10));
 }
 
 #[tokio::test]
-async fn orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone() {
-    let name = "orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone";
+async fn orphans_are_swept_at_the_next_opening_and_live_bodies_stay() {
+    let name = "orphans_are_swept_at_the_next_opening_and_live_bodies_stay";
     if let Some(path) = child_path() {
         let store = Sqlite::open(path).unwrap();
         let mut writer = store.put(&key(1), head()).await.unwrap();
         writer.write(body(1, 2 * MIB)).await.unwrap();
-        // Acknowledged after what was written before it.
+        // This entry is acknowledged after everything that was written before it.
         put(&store, key(2), head(), body(2, 10)).await.unwrap();
         say("written");
         std::future::pending::<()>().await;
     }
-    let (directory, path) = place();
-    // Another process has the file open all the time, and is writing as well.
+    let (directory, path) = temp_path();
+    // Another process has the file open all the time, and writes too.
     let store = Sqlite::open(&path).unwrap();
     let mut writer = store.put(&key(3), head()).await.unwrap();
     writer.write(body(3, MIB)).await.unwrap();
@@ -914,7 +920,7 @@ async fn orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone() {
 
     let mut child = child(name, &path).spawn().unwrap();
     hear(&mut child, "written", 1);
-    // While it lives, its body is nobody's business.
+    // While the child lives, its unfinished body stays.
     drop(Sqlite::open(&path).unwrap());
     let alive = rows(&path);
     assert_eq!((alive[0], alive[1], alive[3], alive[4]), (2, 15 + 7, 2, 0));
@@ -932,9 +938,9 @@ async fn orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_body_is_left_to_readers_of_other_processes_for_a_while() {
-    let (_directory, path) = place();
-    // Two openings know no more of each other than two processes.
+async fn body_is_kept_for_readers_of_other_processes_for_a_while() {
+    let (_directory, path) = temp_path();
+    // To each other, two stores on one file are like two processes.
     let (reader, writer) = (Sqlite::open(&path).unwrap(), Sqlite::open(&path).unwrap());
     put(&writer, key(1), head(), body(1, 3 * MIB)).await.unwrap();
     let first = reader.get(&key(1)).await.unwrap().unwrap();
@@ -944,7 +950,7 @@ async fn a_body_is_left_to_readers_of_other_processes_for_a_while() {
         put(&writer, key(number), head(), body(number, 10)).await.unwrap();
     }
     assert!(read(first).await.unwrap() == body(1, 3 * MIB));
-    // After that, an error and not another's bytes.
+    // After the vacuum, the read fails. It does not return the bytes of another body.
     writer.vacuum().await.unwrap();
     let error = read(late).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -953,8 +959,8 @@ async fn a_body_is_left_to_readers_of_other_processes_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_given_up_is_not_published() {
-    let (_directory, path) = place();
+async fn body_that_was_given_up_is_not_published() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     let mut writer = store.put(&key(1), head()).await.unwrap();
     writer.write(body(1, 500_000)).await.unwrap();
@@ -966,10 +972,10 @@ async fn a_body_that_was_given_up_is_not_published() {
     put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
 }
 
-/// Whatever it is for which a transaction fails: a trigger of somebody's here.
+/// A trigger of another program makes a transaction fail.
 #[tokio::test]
-async fn what_fails_leaves_nothing_and_holds_up_nothing() {
-    let (_directory, path) = place();
+async fn failed_transaction_leaves_nothing_and_blocks_nothing() {
+    let (_directory, path) = temp_path();
     let store = Sqlite::open(&path).unwrap();
     plain(&path)
         .execute_batch(
@@ -982,7 +988,8 @@ async fn what_fails_leaves_nothing_and_holds_up_nothing() {
     let refused = Head::new(Method::PUT, "http://example.com/", parts, Timestamp::MIN);
     let mut other = store.put(&key(3), head()).await.unwrap();
     other.write(body(3, MIB)).await.unwrap();
-    // In a transaction of its own: one that fails takes all with it that it holds.
+    // Writes the chunks in a transaction of their own, because a transaction that fails loses
+    // everything in it.
     put(&store, key(2), head(), body(2, 10)).await.unwrap();
     for len in [10, 500_000] {
         let error = put(&store, key(1), refused.clone(), body(1, len)).await.unwrap_err();
@@ -998,42 +1005,42 @@ async fn what_fails_leaves_nothing_and_holds_up_nothing() {
 
 // ===== limits of the machine =====
 
-/// A file may not grow beyond a limit here, which is what a full disk comes to.
+/// A limit on the size of a file has the effect of a full disk.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_room_is_used_again() {
-    let name = "a_full_disk_is_an_error_and_room_is_used_again";
+async fn full_disk_is_an_error_and_freed_space_is_used_again() {
+    let name = "full_disk_is_an_error_and_freed_space_is_used_again";
     if let Some(path) = child_path() {
         let store = Sqlite::open(path).unwrap();
-        limits::a_full_disk_is_an_error_and_room_is_used_again(&store).await;
+        limits::full_disk_is_an_error_and_freed_space_is_used_again(&store).await;
         store.close().await.unwrap();
         println!("survived");
         return;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     limits::survives_on_8_mib(name, &path);
     let store = Sqlite::open(&path).unwrap();
     assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
     store.close().await.unwrap();
     let rows = settled_rows(&path).await;
-    // No chunk belongs to nobody.
+    // Each chunk belongs to an entry.
     assert_eq!((rows[1], rows[3], rows[4]), (rows[0] * 2 - 1, 0, 0));
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_passes_through_little_memory() {
-    let name = "a_large_body_passes_through_little_memory";
+async fn large_body_takes_little_memory() {
+    let name = "large_body_takes_little_memory";
     if let Some(path) = child_path() {
         let store = Sqlite::open(path).unwrap();
-        return own_process::a_large_body_passes_through_little_memory(&store, 256).await;
+        return own_process::large_body_takes_little_memory(&store, 256).await;
     }
-    let (_directory, path) = place();
+    let (_directory, path) = temp_path();
     own_process::grows_little(name, &path);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
+async fn stalled_reader_does_not_make_the_file_or_the_log_grow() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache.db");
     let store = Sqlite::builder(&path).max_bytes(8 * MIB as u64).open().unwrap();
@@ -1044,11 +1051,12 @@ async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
     for number in 1..320 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
     }
-    // The entries, what is left to readers of other processes for a while, and the log.
+    // The entries, the log, and the bodies that are kept for readers of other processes for a
+    // while.
     assert!(path.metadata().unwrap().len() < 96 * MIB as u64);
     let log = directory.path().join("cache.db-wal").metadata().unwrap().len();
     assert!(log < 64 * MIB as u64, "{log}");
-    // Its entry has long gone, and its body is whole all the same.
+    // The entry was removed long ago, but its body is still whole.
     let mut bytes = first.to_vec();
     while let Some(chunk) = stalled.chunk().await {
         bytes.extend_from_slice(&chunk.unwrap());
@@ -1057,6 +1065,6 @@ async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_that_nobody_polls_hold_no_other_up() {
-    twins::writers_that_nobody_polls_hold_no_other_up(&Sqlite::temporary().unwrap()).await;
+async fn writers_that_are_not_polled_do_not_block_others() {
+    twins::writers_that_are_not_polled_do_not_block_others(&Sqlite::temporary().unwrap()).await;
 }

@@ -1,5 +1,5 @@
-//! Bodies that are read while their entries are lost or writes fail, and what bodies keep in
-//! memory.
+//! Bodies that are read while their entries are lost or writes fail, and the memory that bodies
+//! hold.
 
 use std::{
     path::Path,
@@ -21,9 +21,9 @@ use crate::{
 };
 
 for_each_store! {
-    a_reader_of_a_lost_body_gets_no_other_body,
-    reads_go_on_while_writes_fail,
-    a_small_body_keeps_no_large_buffer,
+    reader_of_a_lost_body_receives_no_other_body,
+    reads_continue_while_writes_fail,
+    small_body_does_not_hold_a_large_buffer,
 }
 
 fn head() -> larder::entry::Head {
@@ -31,13 +31,13 @@ fn head() -> larder::entry::Head {
 }
 
 /// A full disk undoes what was not synced. The number of the lost body may be used again.
-fn a_reader_of_a_lost_body_gets_no_other_body<S: Embedded>(name: &str) {
+fn reader_of_a_lost_body_receives_no_other_body<S: Embedded>(name: &str) {
     let Some(place) = child_path() else { return on(Disk::Tmpfs, name) };
     runtime().block_on(lost::<S>(&place));
     crate::child::say(DONE);
 }
 
-/// Longer than what is read ahead.
+/// Longer than the read-ahead.
 const LEN: usize = 4 << 20;
 
 async fn lost<S: Embedded>(disk: &Path) {
@@ -77,8 +77,8 @@ async fn lost<S: Embedded>(disk: &Path) {
     }
 }
 
-/// What is synced is read all the time while a full disk refuses writes.
-fn reads_go_on_while_writes_fail<S: Embedded>(name: &str) {
+/// Synced entries are read all the time while a full disk refuses writes.
+fn reads_continue_while_writes_fail<S: Embedded>(name: &str) {
     let Some(place) = child_path() else { return on(Disk::Tmpfs, name) };
     runtime().block_on(reads::<S>(&place));
     crate::child::say(DONE);
@@ -142,8 +142,8 @@ async fn reads<S: Embedded>(disk: &Path) {
     }
 }
 
-/// A body that was a part of what a connection read at once.
-fn a_small_body_keeps_no_large_buffer<S: Embedded>(name: &str) {
+/// The body is a small part of a buffer that a connection read at once.
+fn small_body_does_not_hold_a_large_buffer<S: Embedded>(name: &str) {
     if child_path().is_none() {
         let output = crate::child::child(name, "here").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -172,9 +172,9 @@ fn a_small_body_keeps_no_large_buffer<S: Embedded>(name: &str) {
     });
 }
 
-/// The row of counters is gone, so the file is emptied, and numbers of bodies begin anew.
+/// The row of counters is missing. So the file is emptied, and the numbers of bodies start again.
 #[test]
-fn a_body_is_not_mixed_after_a_damaged_sqlite_file_is_emptied() {
+fn bodies_are_not_mixed_after_a_damaged_sqlite_file_is_emptied() {
     for exclusive in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");

@@ -1,4 +1,4 @@
-//! What was acknowledged while a store ends.
+//! Acknowledged operations while a store ends.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use crate::{
 };
 
 for_each_store! {
-    removals_on_a_full_disk_outlive_a_close_with_room,
+    removals_on_a_full_disk_survive_a_close_with_room,
     entries_that_finish_while_the_store_closes_are_kept_or_refused,
-    an_entry_that_finishes_after_the_end_is_refused_and_not_seen,
+    entry_that_finishes_after_the_close_is_refused,
 }
 
 fn head() -> larder::entry::Head {
     head_at(larder::time::Timestamp::MIN)
 }
 
-fn removals_on_a_full_disk_outlive_a_close_with_room<S: Embedded>(name: &str) {
+fn removals_on_a_full_disk_survive_a_close_with_room<S: Embedded>(name: &str) {
     let Some(place) = child_path() else { return on(Disk::Tmpfs, name) };
     runtime().block_on(removals::<S>(&place));
     crate::child::say(DONE);
@@ -38,7 +38,7 @@ async fn removals<S: Embedded>(disk: &Path) {
     expect("closing", store.close_file().await);
     drop(store);
     let Some(store) = expect("opening", S::open_file(&file)) else { return };
-    // The work of the opening.
+    // Waits for the work of the opening.
     expect("flush", store.flush().await);
     fill(disk);
     let mut removed = Vec::new();
@@ -104,7 +104,7 @@ fn entries_that_finish_while_the_store_closes_are_kept_or_refused<S: Embedded>(_
     });
 }
 
-fn an_entry_that_finishes_after_the_end_is_refused_and_not_seen<S: Embedded>(_: &str) {
+fn entry_that_finishes_after_the_close_is_refused<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {

@@ -1,4 +1,4 @@
-//! Stores that are too small for what is put into them, and entries with many tags.
+//! Stores that are too small for their entries, and entries with many tags.
 
 use std::{
     path::Path,
@@ -14,8 +14,8 @@ use crate::{
 };
 
 for_each_store_and_files! {
-    an_entry_that_is_replaced_by_a_larger_one_is_there,
-    a_lower_limit_is_kept_to,
+    entry_replaced_by_a_larger_one_is_not_evicted,
+    lower_limit_is_kept,
     many_tags_are_replaced_in_time,
 }
 
@@ -23,8 +23,8 @@ fn head() -> larder::entry::Head {
     head_at(larder::time::Timestamp::MIN)
 }
 
-/// The fresh entry of a full store is no candidate for its own eviction.
-fn an_entry_that_is_replaced_by_a_larger_one_is_there<S: Bounded>(_: &str) {
+/// A full store must not evict the entry that it has just stored.
+fn entry_replaced_by_a_larger_one_is_not_evicted<S: Bounded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
         let store = S::open_bounded(&directory.path().join("cache"), 1 << 20);
@@ -49,9 +49,9 @@ fn an_entry_that_is_replaced_by_a_larger_one_is_there<S: Bounded>(_: &str) {
     });
 }
 
-/// The store keeps to a limit that is lower than at its last opening, takes an entry as large as
+/// The store keeps a limit that is lower than at its last opening. It stores an entry as large as
 /// the limit, and small ones after it.
-fn a_lower_limit_is_kept_to<S: Bounded>(_: &str) {
+fn lower_limit_is_kept<S: Bounded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {

@@ -1,4 +1,4 @@
-//! A damaged file whose path names something else by now.
+//! A damaged file whose path has another file by now.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ fn head() -> larder::entry::Head {
     head_at(larder::time::Timestamp::MIN)
 }
 
-/// Damages all of the file but its first page, in another process.
+/// Zeroes all of the file except its first page, from another process.
 fn zero(path: &Path, from: u64) {
     let count = fs::metadata(path).unwrap().len() / 4_096 - from;
     let script = format!(
@@ -29,9 +29,9 @@ fn zero(path: &Path, from: u64) {
     );
 }
 
-/// Somebody has moved the file, and put another one in its place.
+/// The file was moved, and another one has its path.
 #[test]
-fn a_damaged_redb_does_not_remove_what_has_its_path_now() {
+fn damaged_redb_does_not_remove_another_file_at_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let moved = directory.path().join("moved");
@@ -51,13 +51,13 @@ fn a_damaged_redb_does_not_remove_what_has_its_path_now() {
         }
         drop(store);
         let is_kept = fs::read(&path).unwrap() == b"the photos of my grandmother";
-        assert!(is_kept, "a file that is no cache was replaced");
+        assert!(is_kept, "a file that is not a cache was replaced");
     });
 }
 
-/// The link leads to another disk, for example.
+/// The link may lead to another disk.
 #[test]
-fn a_damaged_redb_behind_a_link_stays_behind_it() {
+fn link_to_a_damaged_redb_stays_a_link() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let real = directory.path().join("real");

@@ -1,4 +1,4 @@
-//! Handles and futures that are dropped anywhere, threads without a runtime, and what stays behind.
+//! Dropped handles and futures, threads without a runtime, and leaks.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use crate::{
 for_each_store_and_files! {
     stores_work_without_a_runtime,
     open_and_close_leak_nothing,
-    the_last_handle_may_be_dropped_anywhere,
+    last_handle_may_be_dropped_anywhere,
     futures_may_be_dropped_at_every_point,
 }
 
@@ -67,7 +67,7 @@ fn stores_work_without_a_runtime<S: Embedded>(_: &str) {
     });
 }
 
-/// Runs a future as an executor without a runtime does.
+/// Runs a future like an executor without a runtime.
 fn block<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -94,7 +94,7 @@ fn counts() -> (usize, usize) {
 }
 
 fn open_and_close_leak_nothing<S: Embedded>(name: &str) {
-    // A process of its own: other tests open files too.
+    // This runs in a process of its own, because other tests open files too.
     if child_path().is_none() {
         let output = crate::child::child(name, "here").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -136,7 +136,7 @@ fn open_and_close_leak_nothing<S: Embedded>(name: &str) {
     });
 }
 
-fn the_last_handle_may_be_dropped_anywhere<S: Embedded>(_: &str) {
+fn last_handle_may_be_dropped_anywhere<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     for turn in 0..8u64 {
@@ -191,7 +191,7 @@ fn the_last_handle_may_be_dropped_anywhere<S: Embedded>(_: &str) {
                     "turn {turn}"
                 );
             }
-            // A runtime that ends while a body is read.
+            // A runtime ends while a body is read.
             if turn % 2 == 0 {
                 let hit = store.get(&key(0)).await.unwrap().unwrap();
                 tokio::spawn(async move {
@@ -251,7 +251,7 @@ fn futures_may_be_dropped_at_every_point<S: Embedded>(_: &str) {
                 _ => polled(polls, store.remove_if(&key(1), version)).await.is_some(),
             };
             abandoned += usize::from(!done);
-            // What begins later has the last word.
+            // The operation that begins later takes effect last.
             if turn % 2 == 0 {
                 put(&store, key(1), head(), body(7_000 + turn, 50)).await.unwrap();
                 assert_eq!(
@@ -276,7 +276,7 @@ fn futures_may_be_dropped_at_every_point<S: Embedded>(_: &str) {
     });
 }
 
-/// Polls so many times, and drops the future.
+/// Polls the future `polls` times, and drops it.
 async fn polled<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -290,10 +290,10 @@ async fn polled<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
 }
 
 #[test]
-fn the_hook_of_a_program_gets_its_own_panics() {
+fn panic_hook_of_the_program_receives_its_own_panics() {
     static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
     if child_path().is_none() {
-        let name = "attack::handles::the_hook_of_a_program_gets_its_own_panics";
+        let name = "attack::handles::panic_hook_of_the_program_receives_its_own_panics";
         let output = crate::child::child(name, "x").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
@@ -313,7 +313,7 @@ fn the_hook_of_a_program_gets_its_own_panics() {
         })
         .await;
         let _ = std::thread::spawn(|| panic!("panic third")).join();
-        // A panic while the store is dropped by unwinding.
+        // A panic that drops the store while it unwinds.
         let _ = tokio::spawn(async move {
             let _store = store;
             panic!("panic fourth")

@@ -1,8 +1,8 @@
-//! What several tasks did to a few keys, and whether what they read fits it.
+//! The operations of several tasks on a few keys. Checks that their reads are consistent.
 //!
-//! Time is a counter that every beginning and every end of an operation moves on. An operation
-//! takes effect at one moment between its beginning and its end. A value that was read must have
-//! been current at some moment of the read.
+//! Time is a counter that advances at every beginning and end of an operation. An operation takes
+//! effect at one moment between its beginning and its end. A value that was read must have been
+//! current at some moment of the read.
 
 use std::collections::HashMap;
 
@@ -19,16 +19,16 @@ pub(super) enum End {
     Done,
     /// It had no effect, or it failed.
     Failed,
-    /// Its future was dropped. It may be done, before whatever begins later.
+    /// Its future was dropped. It may take effect before any operation that begins later.
     Abandoned,
 }
 
-/// What happened to one key.
+/// An event of one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     /// A value was put, or became current by an update.
     Write(u64, End),
-    /// Whatever was there is gone.
+    /// The entry was removed.
     Remove(End),
     /// A value was read, or nothing.
     Read(Option<u64>),
@@ -45,7 +45,7 @@ impl History {
         self.events.push((span, event));
     }
 
-    /// Removes those values that are meant, of all that were written before.
+    /// Removes the values that `is_meant` selects from all that were written before.
     pub(super) fn purge(&mut self, span: Span, end: End, is_meant: &impl Fn(u64) -> bool) {
         let values = self.events.iter().filter_map(|(_, event)| match event {
             Event::Write(value, _) if is_meant(*value) => Some(*value),
@@ -54,8 +54,8 @@ impl History {
         self.purges.push((span, end, values.collect()));
     }
 
-    /// Finds reads that fit no order of the operations. With `may_forget`, an entry may be gone
-    /// without a removal, but it does not come back.
+    /// Finds reads that no order of the operations explains. If `may_forget`, an entry may
+    /// disappear without a removal, but must not come back.
     pub(super) fn check(&self, may_forget: bool) -> Vec<String> {
         let mut writes = HashMap::new();
         for (span, event) in &self.events {
@@ -63,7 +63,7 @@ impl History {
                 writes.insert(*value, (*span, *end));
             }
         }
-        // A value that was read had been written.
+        // A value that was read must have been written.
         let mut known: HashMap<u64, u64> =
             writes.iter().map(|(value, (span, _))| (*value, span.to)).collect();
         for (span, event) in &self.events {
@@ -71,7 +71,7 @@ impl History {
                 known.entry(*value).and_modify(|to| *to = span.to.min(*to));
             }
         }
-        // When something else was current for certain.
+        // The spans in which another value was certainly current.
         let others: Vec<(Span, Option<u64>, bool)> = self
             .events
             .iter()
@@ -102,7 +102,8 @@ impl History {
                         faults.push(format!("{value:#x} failed {written:?} and was read {read:?}"));
                     }
                     let since = known[value];
-                    // An abandoned write may be done after a read, but not after a later change.
+                    // An abandoned write may take effect after a read, but not after a later
+                    // change.
                     let is_open = *end == End::Abandoned && since == written.to;
                     let is_over = |(other, of, is_change): &&(Span, Option<u64>, bool)| {
                         *of != Some(*value)
@@ -155,7 +156,7 @@ impl History {
 }
 
 #[test]
-fn the_check_of_histories_finds_what_comes_back() {
+fn check_of_histories_finds_values_that_come_back() {
     let check = |events: &[(u64, u64, Event)]| {
         let mut history = History::default();
         for (from, to, event) in events {
@@ -167,12 +168,12 @@ fn the_check_of_histories_finds_what_comes_back() {
     let (read, gone) = (|value| Event::Read(Some(value)), Event::Remove(End::Done));
     assert_eq!(check(&[(1, 2, write(7)), (3, 4, read(7)), (5, 6, gone)]), 0);
     assert_eq!(check(&[(1, 2, write(7)), (3, 4, gone), (5, 6, read(7))]), 1);
-    // They overlap.
+    // The operations overlap.
     assert_eq!(check(&[(1, 4, write(7)), (3, 5, gone), (6, 7, read(7))]), 0);
-    // What was read once was there before the removal.
+    // A value that was read once was stored before the removal.
     assert_eq!(check(&[(1, 9, write(7)), (2, 3, read(7)), (4, 5, gone), (6, 7, read(7))]), 1);
     assert_eq!(check(&[(1, 2, write(7)), (3, 4, Event::Read(None))]), 1);
     assert_eq!(check(&[(1, 2, Event::Write(7, End::Failed)), (3, 4, read(7))]), 1);
-    // A later value was read, and then an older one.
+    // A read of a later value, and then of an older one.
     assert_eq!(check(&[(1, 2, write(7)), (3, 9, write(8)), (4, 5, read(8)), (6, 7, read(7))]), 1);
 }

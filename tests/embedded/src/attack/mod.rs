@@ -1,5 +1,5 @@
-//! Programs that treat a store badly: a careless user, another process that is in the way, and a
-//! disk that fails at a bad moment.
+//! Bad treatment of a store: by careless programs, by other processes, and by disks that fail at a
+//! bad moment.
 
 mod bodies;
 mod ending;

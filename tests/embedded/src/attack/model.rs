@@ -1,5 +1,6 @@
-//! Several tasks put, replace, update, remove and read a few keys at once. Each read must have been
-//! current at some moment of the read, also on a disk that is full for a while.
+//! Several tasks put, replace, update, remove and read a few keys at the same time. Each value that
+//! is read must have been current at some moment of the read. This holds also on a disk that is
+//! full for a while.
 
 use std::{
     path::Path,
@@ -29,21 +30,21 @@ use crate::{
 };
 
 for_each_store_and_files! {
-    tasks_read_what_was_current,
-    tasks_read_what_was_current_on_a_disk_that_is_full_for_a_while,
+    tasks_read_current_values,
+    tasks_read_current_values_on_a_disk_that_is_full_for_a_while,
 }
 
 const KEYS: u64 = 4;
 const TASKS: u64 = 5;
-/// Entries with it expire at once.
+/// Entries with this expiry expire at once.
 const EXPIRED: Timestamp = Timestamp::from_millis(1_000);
 
-/// What the tasks have in common.
+/// The state that the tasks share.
 struct Plan<S> {
     store: S,
     time: AtomicU64,
     history: Mutex<Vec<History>>,
-    /// The number of the body that a value has.
+    /// The number of a value's body.
     bodies: Mutex<Vec<u64>>,
     faults: Mutex<Vec<String>>,
     errors: AtomicU64,
@@ -157,7 +158,7 @@ impl<S: Embedded> Plan<S> {
                 let from = self.tick();
                 let result = ends("a removal", store.remove(&key)).await;
                 self.failed("a removal", &result);
-                // It may fail and be done.
+                // A removal may fail and still take effect.
                 let end = if result.is_ok() { End::Done } else { End::Abandoned };
                 self.note(number, from, Event::Remove(end));
             }
@@ -230,10 +231,10 @@ impl<S: Embedded> Plan<S> {
         }
     }
 
-    /// A removal of the values that are meant. Others stay.
+    /// Records a removal of the values that `is_meant` selects. Others stay.
     fn purged(&self, from: u64, is_done: bool, is_meant: impl Fn(u64) -> bool) {
-        // A key whose entry is not meant keeps it, so the removal is certain for no key: whether a
-        // meant value is read later is checked by its own list.
+        // A key with another entry keeps it, so the removal is certain for no key. The list of
+        // removed values is checked for later reads.
         let span = Span { from, to: self.tick() };
         let end = if is_done { End::Done } else { End::Abandoned };
         for history in self.history.lock().unwrap().iter_mut() {
@@ -271,7 +272,7 @@ async fn run<S: Embedded>(plan: &Arc<Plan<S>>, seed: u64, steps: u64) {
     }
 }
 
-fn tasks_read_what_was_current<S: Embedded>(_: &str) {
+fn tasks_read_current_values<S: Embedded>(_: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let seed = seed("LARDER_ATTACK_SEED", 1);
@@ -300,7 +301,7 @@ fn tasks_read_what_was_current<S: Embedded>(_: &str) {
     });
 }
 
-fn tasks_read_what_was_current_on_a_disk_that_is_full_for_a_while<S: Embedded>(name: &str) {
+fn tasks_read_current_values_on_a_disk_that_is_full_for_a_while<S: Embedded>(name: &str) {
     let Some(place) = child_path() else { return on(Disk::Tmpfs, name) };
     runtime().block_on(changing::<S>(&place));
     say(DONE);

@@ -1,4 +1,4 @@
-//! Other processes, and people, at the same SQLite file.
+//! Other processes and people that use the same SQLite file.
 
 use std::{
     thread,
@@ -17,7 +17,7 @@ fn head() -> larder::entry::Head {
 }
 
 #[test]
-fn handles_that_come_and_go_do_not_refuse_each_other() {
+fn opened_and_closed_handles_do_not_refuse_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     drop(Sqlite::open(&path).unwrap());
@@ -35,9 +35,9 @@ fn handles_that_come_and_go_do_not_refuse_each_other() {
     assert!(refused.is_empty(), "{} openings are refused: {}", refused.len(), refused[0]);
 }
 
-/// A reader that is opened while the log is empty must not take the file for a closed one.
+/// A reader that opens the file while its log is empty must not treat the file as closed.
 #[test]
-fn a_reader_of_a_live_file_sees_what_is_written() {
+fn reader_of_a_live_file_sees_new_entries() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -83,7 +83,7 @@ fn a_reader_of_a_live_file_sees_what_is_written() {
 }
 
 #[test]
-fn requests_wait_as_long_as_busy_timeout_says() {
+fn requests_wait_for_busy_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -144,7 +144,7 @@ fn requests_wait_as_long_as_busy_timeout_says() {
 
 /// Another program holds the lock for longer than a request waits.
 #[test]
-fn a_removal_that_is_refused_is_not_done_later() {
+fn refused_removal_is_not_done_later() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -160,9 +160,10 @@ fn a_removal_that_is_refused_is_not_done_later() {
     });
 }
 
-/// Other programs should not write to the file. One does, for longer than a request waits.
+/// Another program should not write to an exclusive file. This one does, for longer than a request
+/// waits.
 #[test]
-fn what_an_exclusive_file_has_acknowledged_waits_for_another_programs_lock() {
+fn acknowledged_entry_of_an_exclusive_file_waits_for_a_foreign_lock() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     runtime().block_on(async {
@@ -180,9 +181,9 @@ fn what_an_exclusive_file_has_acknowledged_waits_for_another_programs_lock() {
     });
 }
 
-/// Rows may be deleted by hand. Any other change is damage, which a store heals.
+/// People may delete rows. Any other change is damage, which a store heals.
 #[test]
-fn what_is_done_to_the_tables_by_hand_is_healed() {
+fn changes_of_the_tables_by_hand_are_healed() {
     let changes = [
         "DELETE FROM entries WHERE id % 2",
         "DELETE FROM state",

@@ -1,4 +1,4 @@
-//! What is done to a file: one page zeroed, or something at random.
+//! Damage to a file: one zeroed page, or random damage.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use crate::faults::random;
 /// Damage to a file.
 #[derive(Clone, Debug)]
 pub(super) enum Injury {
-    /// The bytes from the first to before the second are zero.
+    /// Zeroes the bytes from the first position to before the second.
     Zeroed(usize, usize),
-    /// Bytes at these places are changed by these bits.
+    /// Flips these bits of the bytes at these positions.
     Flipped(Vec<(usize, u8)>),
-    /// The file ends here.
+    /// Truncates the file to this length.
     Truncated(usize),
 }
 
@@ -21,18 +21,18 @@ impl Injury {
         Self::Zeroed(number * page, (number + 1) * page)
     }
 
-    /// Damage to a file of `len` bytes that follows from the seed and the number.
+    /// Damage to a file of `len` bytes, by the seed and the number.
     pub(super) fn random(seed: u64, number: u64, len: usize, page: usize) -> Self {
         let mut state = seed.wrapping_add(number << 40);
         let mut below = |bound: usize| (random(&mut state) % bound as u64) as usize;
         let pages = len / page;
         match number % 5 {
-            // The beginning of a page, where its structure is.
+            // The beginning of a page, which has its structure.
             0 | 1 => {
                 let at = below(pages) * page;
                 Self::Flipped((at..at + 16).map(|at| (at, 1 + below(255) as u8)).collect())
             }
-            // Anywhere, one bit or some.
+            // A single bit or several ones, anywhere.
             2 => Self::Flipped(
                 (0..1 + below(8)).map(|_| (below(len), 1 << below(8) as u8)).collect(),
             ),
@@ -41,7 +41,7 @@ impl Injury {
         }
     }
 
-    /// Does it to the bytes of a file.
+    /// Applies the damage to the bytes of a file.
     pub(super) fn apply(&self, file: &mut Vec<u8>) {
         match self {
             Self::Zeroed(from, to) => {

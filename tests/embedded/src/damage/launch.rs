@@ -1,4 +1,4 @@
-//! One launch of a program whose cache is damaged: it opens the file, reads, writes, purges and
+//! One launch of a program with a damaged cache. It opens the file, reads, writes, purges and
 //! closes.
 
 use std::path::Path;
@@ -17,16 +17,16 @@ use crate::{
     stores::Embedded,
 };
 
-/// How many entries the file has.
+/// The number of entries in the file.
 pub(super) const ENTRIES: u64 = 150;
 
 /// The expiry of some entries.
 const EXPIRY: Timestamp = Timestamp::from_millis(2_000);
 
-/// What a launch does.
+/// The operations of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Launch {
-    /// Everything but to remove all entries.
+    /// Everything except removing all entries.
     Use,
     /// Everything.
     Purge,
@@ -40,27 +40,27 @@ pub(super) fn head(number: u64) -> Head {
         .with_expires_at(number.is_multiple_of(5).then_some(EXPIRY))
 }
 
-/// The body of an entry. Every thirtieth is written in chunks.
+/// The body of an entry. Every thirtieth body is written in chunks.
 pub(super) fn content(number: u64) -> Bytes {
     let len = if number % 30 == 7 { 150_000 } else { [100, 2_000, 6_000][number as usize % 3] };
     body(number, len)
 }
 
-/// What there is to say about an error of a damaged file. It is not about room or permissions.
+/// Checks an error of a damaged file, which must not be about space or permissions.
 fn check(what: &str, error: &Error) {
     if matches!(error.kind(), ErrorKind::Full | ErrorKind::Denied) {
         fault(format!("{what} fails with a misleading error: {}", described(error)));
     }
 }
 
-/// Runs a launch. Says what is wrong, with `when` before it. Returns whether the file opened.
+/// Runs a launch. Reports faults with the prefix `when`. Returns whether the file opened.
 pub(super) async fn launch<S: Embedded>(path: &Path, kind: Launch, when: &str) -> bool {
     let store = match S::open_file(path) {
         Ok(store) => store,
         Err(error) => {
             check(&format!("{when}: opening"), &error);
             let text = described(&error);
-            // A refusal must say what to do.
+            // A refusal must give advice.
             let is_of_help = ["remove it", "another path"].iter().any(|words| text.contains(words));
             if !is_of_help || !text.contains(&*path.to_string_lossy()) {
                 fault(format!("{when}: opening is refused without advice: {text}"));
@@ -86,7 +86,7 @@ pub(super) async fn launch<S: Embedded>(path: &Path, kind: Launch, when: &str) -
     } else if let Ok(Some(_)) = ends("a lookup", store.get(&key(1))).await {
         fault(format!("{when}: a removed entry is there"));
     }
-    // A scan passes over what is damaged and ends. It may list an entry and an error for each row.
+    // A scan skips damage and ends. It may list an entry and an error for each row.
     let listed: Vec<_> = ends("scan", store.scan().take(10_000).collect()).await;
     if listed.len() >= 10_000 {
         fault(format!("{when}: a scan does not end"));
@@ -108,7 +108,7 @@ pub(super) async fn launch<S: Embedded>(path: &Path, kind: Launch, when: &str) -
     true
 }
 
-/// Checks that a removal which succeeded has removed each entry whose number `every` divides.
+/// Checks that a successful removal has removed each entry whose number is a multiple of `every`.
 async fn are_gone(store: &impl Store, every: usize, what: &str) {
     for number in (0..ENTRIES).step_by(every) {
         if let Ok(Some(_)) = ends("a lookup", store.get(&key(number))).await {
@@ -117,7 +117,7 @@ async fn are_gone(store: &impl Store, every: usize, what: &str) {
     }
 }
 
-/// Reads every entry. It is right, an error or gone.
+/// Reads every entry. Each must be correct, an error, or absent.
 async fn read_all(store: &impl Store, when: &str) {
     for number in 0..ENTRIES {
         let read = async {
@@ -144,7 +144,7 @@ async fn read_all(store: &impl Store, when: &str) {
     }
 }
 
-/// Puts two entries, a small one and one in chunks, and reads them. Returns whether that works.
+/// Puts and reads a small entry and one in chunks. Returns whether this works.
 async fn write(store: &impl Store, from: u64, when: &str, failures: &mut Vec<String>) -> bool {
     let mut works = true;
     for (number, len) in [(from, 3_000), (from + 1, 150_000)] {
@@ -166,7 +166,7 @@ async fn write(store: &impl Store, from: u64, when: &str, failures: &mut Vec<Str
             Ok(Some(read)) if read == bytes => {}
             Ok(Some(_)) => fault(format!("{when}: a new entry has wrong bytes")),
             Ok(None) => {
-                failures.push(format!("a put of {len} bytes succeeds, and the entry is not there"));
+                failures.push(format!("a put of {len} bytes succeeds, but the entry is absent"));
                 works = false;
             }
             Err(error) => {
@@ -179,7 +179,7 @@ async fn write(store: &impl Store, from: u64, when: &str, failures: &mut Vec<Str
     works
 }
 
-/// Removes all entries. Returns whether that works. Nothing may be left then.
+/// Removes all entries. Returns whether this works. No entry may be left then.
 async fn purge(store: &impl Store, when: &str, failures: &mut Vec<String>) -> bool {
     if let Err(error) = ends("clear", store.clear()).await {
         check(&format!("{when}: clear"), &error);

@@ -1,10 +1,12 @@
-//! A file with damage. No operation panics or returns a wrong byte, and the file heals, is rebuilt
-//! or is refused with what to do. It never opens without being of use.
+//! A damaged file. No operation panics or returns a wrong byte. The file heals, is rebuilt, or is
+//! refused with advice. A file that opens is always usable.
 //!
-//! A child process opens one damaged file after the other, since a panic that a store catches is
-//! seen in the child's standard error alone. Each file is launched twice. In one half of the cases
-//! the first launch removes all entries; in the other half it does not, so that the second launch
-//! gets the damage as it is. `LARDER_DAMAGE_SEED` chooses other damage than the usual.
+//! A child process opens one damaged file after the other, because a panic that a store catches is
+//! visible only in the child's standard error. Each file is launched twice. In one half of the
+//! cases, the first launch removes all entries. In the other half it does not, so that the second
+//! launch finds the damage unchanged.
+//!
+//! `LARDER_DAMAGE_SEED` chooses other damage than the default.
 
 mod injury;
 mod launch;
@@ -32,31 +34,31 @@ use crate::{
     stores::Embedded,
 };
 
-/// What tells a child its kind of damage and its rounds.
+/// The variable that gives a child its kind of damage and its rounds.
 const ROUNDS: &str = "LARDER_TEST_DAMAGE_ROUNDS";
 
-/// What precedes the number of a case in the child's standard error.
+/// The prefix of the number of a case in the child's standard error.
 const CASE: &str = "case ";
 
-/// How many files one child opens.
+/// The number of files that one child opens.
 const PER_CHILD: usize = 25;
 
-/// How many cases of random damage there are.
+/// The number of cases of random damage.
 const RANDOM: usize = 50;
 
-/// How many pages are zeroed at most, each in a case of its own. A file with more pages has every
-/// second or third of them zeroed.
+/// The largest number of pages that are zeroed, each in a case of its own. In a file with more
+/// pages, only every second or third page is zeroed.
 const ZEROED: usize = 256;
 
-/// A child that takes longer hangs.
+/// A child that takes longer than this hangs.
 const NEVER: Duration = Duration::from_secs(300);
 
 for_each_store! {
-    a_file_with_a_zeroed_page_heals_or_is_refused,
-    a_file_with_random_damage_heals_or_is_refused,
+    file_with_a_zeroed_page_heals_or_is_refused,
+    file_with_random_damage_heals_or_is_refused,
 }
 
-fn a_file_with_a_zeroed_page_heals_or_is_refused<S: Embedded>(name: &str) {
+fn file_with_a_zeroed_page_heals_or_is_refused<S: Embedded>(name: &str) {
     survives::<S>(name, |number, len| {
         let pages = len.div_ceil(S::PAGE);
         let page = number * pages.div_ceil(ZEROED);
@@ -64,14 +66,14 @@ fn a_file_with_a_zeroed_page_heals_or_is_refused<S: Embedded>(name: &str) {
     });
 }
 
-fn a_file_with_random_damage_heals_or_is_refused<S: Embedded>(name: &str) {
+fn file_with_random_damage_heals_or_is_refused<S: Embedded>(name: &str) {
     let seed = seed("LARDER_DAMAGE_SEED", 1);
     survives::<S>(name, |number, len| {
         (number < RANDOM).then(|| Injury::random(seed, number as u64, len, S::PAGE))
     });
 }
 
-/// Damages a file in one way after the other, until `injury` returns none.
+/// Damages a file in one way after the other, until `injury` returns `None`.
 fn survives<S: Embedded>(name: &str, injury: impl Fn(usize, usize) -> Option<Injury>) {
     if let Some(place) = child_path() {
         return run::<S>(&place, injury);
@@ -93,9 +95,9 @@ fn survives<S: Embedded>(name: &str, injury: impl Fn(usize, usize) -> Option<Inj
         from = if printed.contains(DONE) {
             to
         } else {
-            // The case that ended the child is left out, and the next one gets another child.
+            // Skips the case that ended the child. Another child continues with the next one.
             let last = errors.lines().rfind(|line| line.starts_with(CASE));
-            let last = last.unwrap_or_else(|| panic!("no case was begun: {errors}"));
+            let last = last.unwrap_or_else(|| panic!("no case began: {errors}"));
             found.push(format!("the child ended in {last}"));
             let number = last[CASE.len()..].split(' ').next().unwrap();
             number.parse::<usize>().unwrap() + 1
@@ -105,8 +107,7 @@ fn survives<S: Embedded>(name: &str, injury: impl Fn(usize, usize) -> Option<Inj
     assert!(found.is_empty(), "{cases} damaged files of {len} bytes, {}", summary(&found));
 }
 
-/// A file of 150 entries. It is synced once, so that its layout hardly depends on the time that
-/// this takes.
+/// Writes a file of 150 entries. It is synced once, so that its layout hardly depends on timing.
 async fn write<S: Embedded>(path: &Path) {
     let store = S::open_durable(path, Durability::Every(Duration::from_secs(3_600))).unwrap();
     for number in 0..ENTRIES {
@@ -115,7 +116,7 @@ async fn write<S: Embedded>(path: &Path) {
     store.close_file().await.unwrap();
 }
 
-/// Runs some rounds in a child. Returns what it printed, and its standard error.
+/// Runs some rounds in a child. Returns its output and its standard error.
 fn child_output(name: &str, place: &Path, rounds: Range<usize>) -> (String, String) {
     let mut command = child(name, place);
     command.env(ROUNDS, format!("{} {}", rounds.start, rounds.end)).env("RUST_BACKTRACE", "0");
@@ -139,7 +140,7 @@ fn child_output(name: &str, place: &Path, rounds: Range<usize>) -> (String, Stri
     (output.join().unwrap(), errors.join().unwrap())
 }
 
-/// The panics in the standard error of a child, each with the case in which it was printed.
+/// The panics in the standard error of a child, each with its case.
 fn panics_in(errors: &str) -> Vec<String> {
     let mut case = "before the first case";
     let mut panics = Vec::new();
@@ -175,7 +176,7 @@ fn run<S: Embedded>(place: &Path, injury: impl Fn(usize, usize) -> Option<Injury
             std::fs::write(&file, bytes).unwrap();
             for (turn, kind) in [("launch 1", first), ("launch 2", Launch::Purge)] {
                 let when = format!("{when}, {turn}");
-                // A store closes its file, and ends its threads, before the next launch.
+                // A store closes its file and ends its threads before the next launch.
                 let opened = runtime().block_on(launch::<S>(&file, kind, &when));
                 if !opened {
                     note(format!("{when} is refused"));

@@ -1,5 +1,5 @@
-//! A file that may not be written, which is `Denied` and not `Full`; and a disk that takes no
-//! further file, which is `Full` and not `Denied`.
+//! A file that may not be written is `Denied` and not `Full`. A disk without room for another file
+//! is `Full` and not `Denied`.
 
 use std::{
     env,
@@ -25,28 +25,28 @@ use crate::{
 };
 
 for_each_store! {
-    a_file_without_permission_to_write_is_denied,
-    a_file_without_permission_to_read_is_denied,
-    a_directory_without_permission_to_write_is_denied_or_works,
-    a_read_only_disk_is_denied_even_when_it_is_full,
-    a_disk_without_room_for_another_file_is_full_or_works,
+    file_without_permission_to_write_is_denied,
+    file_without_permission_to_read_is_denied,
+    directory_without_permission_to_write_is_denied_or_works,
+    read_only_disk_is_denied_even_when_it_is_full,
+    disk_without_room_for_another_file_is_full_or_works,
 }
 
-fn a_file_without_permission_to_write_is_denied<S: Embedded>(name: &str) {
+fn file_without_permission_to_write_is_denied<S: Embedded>(name: &str) {
     without_permission::<S>(name, 0o400, 0o500, false);
 }
 
-fn a_file_without_permission_to_read_is_denied<S: Embedded>(name: &str) {
+fn file_without_permission_to_read_is_denied<S: Embedded>(name: &str) {
     without_permission::<S>(name, 0o000, 0o700, false);
 }
 
-/// A store that puts no file beside its own can write here.
-fn a_directory_without_permission_to_write_is_denied_or_works<S: Embedded>(name: &str) {
+/// A store that creates no other files can write here.
+fn directory_without_permission_to_write_is_denied_or_works<S: Embedded>(name: &str) {
     without_permission::<S>(name, 0o600, 0o500, true);
 }
 
-/// Opens a file with these modes of it and of its directory, in a process to which they apply.
-/// `may_work` says whether a store may be able to write.
+/// Sets these modes of a file and its directory, and opens it in a process to which they apply. If
+/// `may_work`, a store may be able to write.
 fn without_permission<S: Embedded>(
     name: &str,
     file_mode: u32,
@@ -76,7 +76,7 @@ fn without_permission<S: Embedded>(
     assert!(found.is_empty(), "{}\n{errors}", summary(&found));
 }
 
-/// Runs the test once more. Modes do not bind root, who therefore gives its capabilities up.
+/// Runs the test again. Modes do not apply to root, so root gives up its capabilities.
 fn without_capabilities(name: &str, file: &Path) -> Output {
     let script = "if [ \"$(id -u)\" = 0 ]; then set -- \
          setpriv --bounding-set=-all --inh-caps=-all \"$0\" \"$@\"; else set -- \"$0\" \"$@\"; fi; \
@@ -90,8 +90,8 @@ fn without_capabilities(name: &str, file: &Path) -> Output {
         .unwrap()
 }
 
-/// The disk is full and then read-only. Both errors have their own kind.
-fn a_read_only_disk_is_denied_even_when_it_is_full<S: Embedded>(name: &str) {
+/// The disk is full first, and then read-only. Each error has its own kind.
+fn read_only_disk_is_denied_even_when_it_is_full<S: Embedded>(name: &str) {
     on_disk(Disk::Tmpfs, name, async |disk| {
         let file = disk.join("cache");
         let Some(store) = stored::<S>(&file).await else { return };
@@ -106,7 +106,7 @@ fn a_read_only_disk_is_denied_even_when_it_is_full<S: Embedded>(name: &str) {
 }
 
 /// The disk has room for bytes, and for no further file.
-fn a_disk_without_room_for_another_file_is_full_or_works<S: Embedded>(name: &str) {
+fn disk_without_room_for_another_file_is_full_or_works<S: Embedded>(name: &str) {
     on_disk(Disk::Tmpfs, name, async |disk| {
         let file = disk.join("cache");
         let Some(store) = stored::<S>(&file).await else { return };
@@ -120,7 +120,7 @@ fn a_disk_without_room_for_another_file_is_full_or_works<S: Embedded>(name: &str
 }
 
 fn remount(disk: &Path, options: &str) {
-    // The other options stay as they are. A user namespace could not name the owner among them.
+    // The other options stay unchanged. A user namespace could not name the owner among them.
     let status = Command::new("mount")
         .args(["--options-mode", "ignore", "-o", &format!("remount,{options}"), "tmpfs"])
         .arg(disk)
@@ -129,8 +129,8 @@ fn remount(disk: &Path, options: &str) {
     assert!(status.success(), "the disk cannot be remounted with {options}");
 }
 
-/// Opens the file and puts an entry. What fails must fail with this kind, and its error must name
-/// the file. A file that opens must be readable. `may_work` says whether the put may succeed.
+/// Opens the file and puts an entry. Failures must be of this kind, and the error must name the
+/// file. A file that opens must be readable. If `may_work`, the put may succeed.
 async fn fails_with<S: Embedded>(file: &Path, kind: ErrorKind, may_work: bool) {
     let check = |what: &str, error: &Error| {
         let text = described(error);

@@ -1,8 +1,8 @@
-//! A disk of 24 MiB, on which a child process works.
+//! A disk of 24 MiB for a child process.
 //!
-//! The child runs in a mount namespace of its own, so that the disk is gone with it. A tmpfs needs
-//! a user namespace, which most machines grant to everybody. An ext4 image needs a loop device,
-//! and therefore root.
+//! The child runs in its own mount namespace, so the disk disappears with it. A tmpfs needs a user
+//! namespace, which most machines grant to everybody. An ext4 image needs a loop device, and so
+//! root.
 
 use std::{
     env,
@@ -22,7 +22,7 @@ pub(crate) enum Disk {
     Ext4,
 }
 
-/// What a machine must allow, for the message of a test that cannot run.
+/// The requirements on the machine, for the message of a test that cannot run.
 const NEEDS: &str = "This test mounts a file system of 24 MiB in a namespace of its own and cannot \
     do so here. It needs `unshare` and `mount` of util-linux, and the right to create user and \
     mount namespaces: in a container, start it with `--cap-add SYS_ADMIN` and a seccomp profile \
@@ -30,17 +30,16 @@ const NEEDS: &str = "This test mounts a file system of 24 MiB in a namespace of 
     kernel.apparmor_restrict_unprivileged_userns=0`. The variant with ext4 needs root, loop \
     devices and `mkfs.ext4` of e2fsprogs as well.";
 
-/// Says that the disk is mounted.
+/// The line that reports the mounted disk.
 const MOUNTED: &str = "the disk is mounted";
 
 const TMPFS: &str = "mount -t tmpfs -o size=24m,mode=700 tmpfs \"$DISK\"";
 
-/// No room is set aside for root, who runs the test.
+/// No space is reserved for root, who runs the test.
 const EXT4: &str = "truncate -s 24M \"$DISK.img\"; mkfs.ext4 -q -F -m 0 \"$DISK.img\"; \
     mount -o loop \"$DISK.img\" \"$DISK\"; rmdir \"$DISK/lost+found\"";
 
-/// Runs the test once more, in a process that is given an empty disk, and fails with the faults
-/// that it finds.
+/// Runs the test again in a process with an empty disk. Fails with the faults that it reports.
 pub(crate) fn on(disk: Disk, name: &str) {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("disk");
@@ -72,12 +71,12 @@ pub(crate) fn on(disk: Disk, name: &str) {
     assert!(found.is_empty(), "{status}, {}\n{errors}", summary(&found));
 }
 
-/// The file that takes all the room.
+/// The file that takes all the space.
 fn filler(disk: &Path) -> PathBuf {
     disk.join("filler")
 }
 
-/// Another process fills the disk, to the last page.
+/// Fills the disk to the last page, as another process does.
 pub(crate) fn fill(disk: &Path) {
     for size in ["256k", "4k", "1k"] {
         let output = Command::new("dd")
@@ -90,12 +89,12 @@ pub(crate) fn fill(disk: &Path) {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(errors.contains("No space left on device"), "{errors}");
     }
-    // What is not written to the disk itself yet may find no room there, or free some.
+    // Data that is not yet written to the disk itself may find no space there, or may free some.
     let synced = Command::new("sync").arg("--file-system").arg(disk).status().unwrap();
     assert!(synced.success());
 }
 
-/// Removes what fills the disk.
+/// Removes the file that fills the disk.
 pub(crate) fn make_room(disk: &Path) {
     std::fs::remove_file(filler(disk)).unwrap();
 }

@@ -21,10 +21,10 @@ use crate::{
 /// Longer than a store waits between two syncs.
 const SYNC: Duration = Duration::from_millis(1_200);
 
-/// When the entries expire that [`Store::remove_expired`] is to remove.
+/// The expiry of the entries that [`Store::remove_expired`] removes.
 const EXPIRY: Timestamp = Timestamp::from_millis(1_000);
 
-/// The keys that something happens to, beside the twenty that stay as they are.
+/// The keys that are changed, besides the twenty that stay unchanged.
 struct Keys {
     replaced: Vec<Watch>,
     updated: Vec<Watch>,
@@ -35,9 +35,9 @@ struct Keys {
 }
 
 impl Keys {
-    /// Stores what is to be there before the disk is full.
+    /// Stores the entries that exist before the disk is full.
     async fn stored(store: &impl Store) -> Option<Self> {
-        // Every other body is small, and is written at once.
+        // Every second body is small, and is written at once.
         let len = |number: u64| if number.is_multiple_of(2) { LARGE } else { SMALL };
         let some = |from: u64| (from..from + 4).map(move |number| Watch::old(number, len(number)));
         let keys = Self {
@@ -96,8 +96,8 @@ impl Outcomes {
     }
 }
 
-/// Fills the disk below an open store, writes and removes, and makes room again. `clears` says
-/// whether the store is cleared while the disk is full.
+/// Fills the disk below an open store, writes and removes, and frees the space again. If `clears`,
+/// the store is cleared while the disk is full.
 pub(super) async fn works<S: Embedded>(disk: &Path, clears: bool) {
     let file = disk.join("cache");
     let Some(store) = stored::<S>(&file).await else { return };
@@ -137,7 +137,7 @@ pub(super) async fn works<S: Embedded>(disk: &Path, clears: bool) {
     } else {
         read_stored(&store, when).await;
     }
-    // The keys that are removed are looked up until the end, so only the others are written.
+    // The removed keys are looked up until the end, so only the others are written.
     for watch in keys.missing.iter_mut().chain(&mut keys.replaced) {
         expect(&format!("a put of key {} {when}", watch.number()), watch.put(&store).await);
         watch.must_be_new(&store, when).await;
@@ -161,7 +161,7 @@ pub(super) async fn works<S: Embedded>(disk: &Path, clears: bool) {
     expect("closing", ends("closing", store.close_file()).await);
 }
 
-/// Thirty misses and every kind of change, on a full disk. Each may fail.
+/// Runs thirty misses and every kind of change on a full disk. Each may fail.
 async fn change(store: &impl Store, keys: &mut Keys) {
     let mut puts = Outcomes::default();
     for (number, watch) in keys.missing.iter_mut().enumerate() {
@@ -206,8 +206,8 @@ async fn change(store: &impl Store, keys: &mut Keys) {
     }
 }
 
-/// Checks that a store which was cleared does not have the twenty entries. If it could not be
-/// cleared, each of them may be there or not.
+/// Checks that a cleared store does not have the twenty entries. If the clear failed, each of them
+/// may be present or absent.
 async fn check_cleared(store: &impl Store, is_cleared: bool, when: &str) {
     for number in 0..super::STORED {
         let found = ends("a lookup", store.get(&key(number))).await;

@@ -1,9 +1,8 @@
-//! A disk that another process fills. What was committed stays readable, what was removed stays
-//! away, and the store works again as soon as there is room.
+//! A disk that another process fills. Committed entries stay readable, removed entries stay absent,
+//! and the store works again as soon as there is space.
 //!
-//! Each test works on a disk of 24 MiB that it mounts itself: a tmpfs, and an ext4 image where root
-//! runs the tests. A machine that does not allow the mount fails the test, and the message says
-//! what it needs.
+//! Each test mounts a disk of 24 MiB: a tmpfs, and an ext4 image if root runs the tests. If the
+//! machine does not allow the mount, the test fails, and the message says what it needs.
 
 pub(crate) use self::disk::{Disk, fill, make_room, on};
 
@@ -24,41 +23,41 @@ use crate::{
 };
 
 for_each_store_and_files! {
-    a_full_disk_hides_nothing_that_was_committed,
-    a_full_disk_can_be_cleared,
-    a_full_disk_lets_a_closed_file_open,
+    full_disk_hides_no_committed_entry,
+    store_on_a_full_disk_can_be_cleared,
+    closed_file_opens_on_a_full_disk,
     replacing_entries_keeps_the_files_bounded,
     #[ignore = "needs root, who can mount an ext4 image"]
-    a_full_disk_with_ext4_hides_nothing_that_was_committed,
+    full_disk_with_ext4_hides_no_committed_entry,
     #[ignore = "needs root, who can mount an ext4 image"]
-    a_full_disk_with_ext4_can_be_cleared,
+    store_on_a_full_disk_with_ext4_can_be_cleared,
     #[ignore = "needs root, who can mount an ext4 image"]
-    a_full_disk_with_ext4_lets_a_closed_file_open,
+    closed_file_opens_on_a_full_disk_with_ext4,
     #[ignore = "needs root, who can mount an ext4 image"]
     replacing_entries_with_ext4_keeps_the_files_bounded,
 }
 
-fn a_full_disk_hides_nothing_that_was_committed<S: Embedded>(name: &str) {
+fn full_disk_hides_no_committed_entry<S: Embedded>(name: &str) {
     on_disk(Disk::Tmpfs, name, async |disk| filled::works::<S>(disk, false).await);
 }
 
-fn a_full_disk_with_ext4_hides_nothing_that_was_committed<S: Embedded>(name: &str) {
+fn full_disk_with_ext4_hides_no_committed_entry<S: Embedded>(name: &str) {
     on_disk(Disk::Ext4, name, async |disk| filled::works::<S>(disk, false).await);
 }
 
-fn a_full_disk_can_be_cleared<S: Embedded>(name: &str) {
+fn store_on_a_full_disk_can_be_cleared<S: Embedded>(name: &str) {
     on_disk(Disk::Tmpfs, name, async |disk| filled::works::<S>(disk, true).await);
 }
 
-fn a_full_disk_with_ext4_can_be_cleared<S: Embedded>(name: &str) {
+fn store_on_a_full_disk_with_ext4_can_be_cleared<S: Embedded>(name: &str) {
     on_disk(Disk::Ext4, name, async |disk| filled::works::<S>(disk, true).await);
 }
 
-fn a_full_disk_lets_a_closed_file_open<S: Embedded>(name: &str) {
+fn closed_file_opens_on_a_full_disk<S: Embedded>(name: &str) {
     on_disk(Disk::Tmpfs, name, async |disk| opens::<S>(disk).await);
 }
 
-fn a_full_disk_with_ext4_lets_a_closed_file_open<S: Embedded>(name: &str) {
+fn closed_file_opens_on_a_full_disk_with_ext4<S: Embedded>(name: &str) {
     on_disk(Disk::Ext4, name, async |disk| opens::<S>(disk).await);
 }
 
@@ -77,7 +76,7 @@ fn on_disk(disk: Disk, name: &str, scenario: impl AsyncFnOnce(&Path)) {
     crate::child::say(DONE);
 }
 
-/// How many entries are stored before the disk is full.
+/// The number of entries that are stored before the disk is full.
 const STORED: u64 = 20;
 
 /// The length of their bodies.
@@ -95,7 +94,7 @@ async fn stored<S: Embedded>(file: &Path) -> Option<S> {
     expect("the second opening", S::open_file(file))
 }
 
-/// Reads the entries. Says which are not there.
+/// Reads the entries. Reports the missing ones.
 async fn read_stored(store: &impl Store, when: &str) {
     for number in 0..STORED {
         let read = async {
@@ -114,7 +113,7 @@ async fn read_stored(store: &impl Store, when: &str) {
     }
 }
 
-/// A file that was closed cleanly opens when there is no room, and its entries are readable.
+/// A cleanly closed file opens without free space, and its entries are readable.
 async fn opens<S: Embedded>(disk: &Path) {
     let file = disk.join("cache");
     let Some(store) = stored::<S>(&file).await else { return };
@@ -130,7 +129,7 @@ async fn opens<S: Embedded>(disk: &Path) {
             Err(error) => watch::expect_full("a put", &error),
         }
         read_stored(&store, &format!("{opening}, after a put")).await;
-        // What was put may find no room.
+        // The new entry may find no space.
         if let Err(error) = ends("closing", store.close_file()).await {
             watch::expect_full("closing", &error);
         }
@@ -143,7 +142,7 @@ async fn opens<S: Embedded>(disk: &Path) {
     expect("closing", ends("closing", store.close_file()).await);
 }
 
-/// Entries of 7 MB are replaced again and again. The file and its log stay within the disk.
+/// Replaces entries of 7 MB again and again. The file and its log must fit on the disk.
 async fn stays_bounded<S: Embedded>(disk: &Path) {
     const ENTRIES: u64 = 70;
     let Some(store) = expect("opening", S::open_file(&disk.join("cache"))) else { return };

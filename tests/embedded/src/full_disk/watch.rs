@@ -1,5 +1,5 @@
-//! What a key may hold on a full disk, after what was done to it. A key that was once seen without
-//! its old entry never has that entry again.
+//! The entries that a key may have on a full disk, after operations on it. Once a key was seen
+//! without its old entry, it never has that entry again.
 
 use bytes::Bytes;
 use http::{Method, Response};
@@ -14,14 +14,14 @@ use crate::{
     faults::{described, ends, fault},
 };
 
-/// Which entry is under a key.
+/// The entry under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// The entry that was synced before the disk was full.
     Old,
-    /// What was written or updated since.
+    /// The entry that was written or updated since.
     New,
-    /// None.
+    /// No entry.
     Gone,
 }
 
@@ -54,8 +54,8 @@ impl Watch {
         self.number
     }
 
-    /// Stores an entry. If that fails, nothing new may be seen. If it succeeds, the entry may be
-    /// hidden later, but nothing older may be seen.
+    /// Stores an entry. If this fails, no new entry may be seen. If it succeeds, the entry may be
+    /// hidden later, but no older entry may be seen.
     pub(super) async fn put(&mut self, store: &impl Store) -> Result<()> {
         let bytes = new_body(self.number, self.len);
         let written = put(store, key(self.number), new_head(), bytes);
@@ -67,7 +67,7 @@ impl Watch {
         written
     }
 
-    /// Replaces the head alone.
+    /// Replaces the head only.
     pub(super) async fn update(&mut self, store: &impl Store) -> Result<bool> {
         let key = key(self.number);
         let Some(hit) = store.get(&key).await? else { return Ok(false) };
@@ -81,16 +81,16 @@ impl Watch {
         updated
     }
 
-    /// Notes a removal.
+    /// Records a removal.
     pub(super) fn removed<T>(&mut self, outcome: &Result<T>) {
         match outcome {
             Ok(_) => self.may_be = vec![Seen::Gone],
-            // A removal that fails may have removed some entries.
+            // A failed removal may have removed some entries.
             Err(_) => self.may_be.push(Seen::Gone),
         }
     }
 
-    /// Looks the key up. Says so if the entry may not be there.
+    /// Looks the key up. Reports an entry that must not be there.
     pub(super) async fn look(&mut self, store: &impl Store, when: &str) {
         let number = self.number;
         let seen =
@@ -109,14 +109,14 @@ impl Watch {
         }
     }
 
-    /// Looks the key up, which must have what was written last.
+    /// Looks the key up. It must have the entry that was written last.
     pub(super) async fn must_be_new(&mut self, store: &impl Store, when: &str) {
         self.may_be = vec![Seen::New];
         self.look(store, when).await;
     }
 }
 
-/// The head that an entry has before the disk is full.
+/// The head of an entry from before the disk is full.
 pub(super) fn old_head() -> Head {
     head("old")
 }
@@ -130,7 +130,7 @@ fn head(url: &str) -> Head {
     Head::new(Method::GET, url, parts, Timestamp::MIN)
 }
 
-/// The body that a key is given when the disk is full.
+/// The body that is put under a key while the disk is full.
 fn new_body(number: u64, len: usize) -> Bytes {
     body(number + 1_000_000, len)
 }
@@ -139,7 +139,7 @@ async fn see(store: &impl Store, number: u64, len: usize) -> Result<Seen> {
     let Some(hit) = store.get(&key(number)).await? else { return Ok(Seen::Gone) };
     let is_old = hit.head.url() == old_head().url();
     let bytes = hit.body.bytes().await?;
-    // An update leaves the old body under a new head.
+    // An update keeps the old body under a new head.
     let (old, new) = (bytes == body(number, len), bytes == new_body(number, len));
     match (is_old, old, new) {
         (true, true, _) => Ok(Seen::Old),
@@ -151,7 +151,7 @@ async fn see(store: &impl Store, number: u64, len: usize) -> Result<Seen> {
     }
 }
 
-/// Says so if an error on a full disk is of another kind than `Full`.
+/// Reports an error on a full disk that is not of the kind `Full`.
 pub(super) fn expect_full(what: &str, error: &Error) {
     let text = described(error);
     if error.kind() != ErrorKind::Full {

@@ -1,16 +1,19 @@
-//! What a killed process had begun and acknowledged, and whether what is left fits it.
+//! The operations that a killed process began and acknowledged. Checks that the surviving entries
+//! are consistent with them.
 //!
-//! The lines of the process are in one order. An operation that begins after another was
-//! acknowledged stands below it. What survives is a prefix if there is a *cut* for each task: its
-//! operations before the cut survived, and the others did not, and whatever was acknowledged before
-//! a surviving operation began survived too.
+//! The lines of the process are in order: an operation that begins after another was acknowledged
+//! stands below it.
+//!
+//! The surviving operations are a prefix if there is a *cut* for each task. The operations of the
+//! task before the cut survived, and the others did not. Everything that was acknowledged before a
+//! surviving operation began survived too.
 
 use super::load::{KEYS, Operation, TASKS};
 
-/// What is under a key: the number of the entry, or nothing.
+/// The entry under a key: its number, or nothing.
 pub(super) type Left = Option<u64>;
 
-/// What is under each key of each task.
+/// The entry under each key of each task.
 pub(super) type State = Vec<Vec<Left>>;
 
 /// The state of an empty file.
@@ -21,27 +24,27 @@ pub(super) fn empty() -> State {
 /// The operations of one task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Task {
-    /// What each operation did. The number of the entry belongs to a put.
+    /// The operations. A put has the number of its entry.
     pub(super) operations: Vec<(Operation, u64)>,
     /// The line in which each operation began.
     pub(super) begun: Vec<usize>,
-    /// The line in which each operation was acknowledged, and when.
+    /// The line and the time in which each operation was acknowledged.
     pub(super) acknowledged: Vec<(usize, u64)>,
 }
 
 impl Task {
-    /// How many operations were acknowledged above the line.
+    /// The number of operations that were acknowledged above the line.
     fn acknowledged_above(&self, line: usize) -> usize {
         self.acknowledged.partition_point(|&(at, _)| at < line)
     }
 
-    /// How many operations were acknowledged before the time.
+    /// The number of operations that were acknowledged before the time.
     fn acknowledged_before(&self, time: u64) -> usize {
         self.acknowledged.partition_point(|&(_, at)| at < time)
     }
 
-    /// The cuts that explain what is left: for each number of operations, whether the entries are
-    /// those that so many operations leave.
+    /// The cuts that explain the surviving entries: for each number of operations, whether these
+    /// operations leave the same entries.
     fn cuts(&self, before: &[Left], after: &[Left]) -> Vec<bool> {
         let mut cuts = vec![true; self.operations.len() + 1];
         for key in 0..KEYS {
@@ -61,9 +64,9 @@ impl Task {
     }
 }
 
-/// Checks that `after` is what a prefix of the operations leaves of `before`. Whatever was
-/// acknowledged before the time `kept` must have survived. Returns how many acknowledged operations
-/// were lost.
+/// Checks that a prefix of the operations turns `before` into `after`. Operations that were
+/// acknowledged before the time `kept` must have survived. Returns the number of acknowledged
+/// operations that were lost.
 pub(super) fn check(
     tasks: &[Task],
     before: &State,
@@ -92,7 +95,8 @@ pub(super) fn check(
             )
         })?);
     }
-    // The least cuts that fit together. Each step only moves a cut up, and only as far as it must.
+    // Finds the lowest cuts that fit together. Each step only raises a cut, and only as far as it
+    // must.
     loop {
         let mut moved = false;
         for later in 0..tasks.len() {
@@ -120,8 +124,8 @@ pub(super) fn check(
     Ok(tasks.iter().zip(most).map(|(task, cut)| task.acknowledged.len().saturating_sub(cut)).sum())
 }
 
-/// Two tasks that put under key 0: a task with an operation acknowledged, and one that begins
-/// later.
+/// Two tasks that put under key 0. The first one's operation is acknowledged before the second one
+/// begins.
 fn two_puts() -> (Vec<Task>, State) {
     let task = |begun, acknowledged, id| Task {
         operations: vec![(Operation::Put(0), id)],
@@ -132,7 +136,7 @@ fn two_puts() -> (Vec<Task>, State) {
 }
 
 #[test]
-fn the_check_of_kills_accepts_prefixes_alone() {
+fn check_of_kills_accepts_only_prefixes() {
     let (tasks, before) = two_puts();
     let state = |first, second| {
         let mut state = empty();
@@ -143,15 +147,15 @@ fn the_check_of_kills_accepts_prefixes_alone() {
     assert_eq!(check(Some(7), Some(8), 9_000), Ok(0));
     assert_eq!(check(Some(7), None, 2_000), Ok(1));
     assert_eq!(check(None, None, 0), Ok(2));
-    // The later one without the earlier one.
+    // The later operation survived without the earlier one.
     assert!(check(None, Some(8), 0).unwrap_err().contains("acknowledged before it began"));
-    // An operation that was to be kept, and an entry that nobody wrote.
+    // An operation that had to survive is lost, and an entry has an unknown number.
     assert!(check(Some(7), None, 9_000).unwrap_err().contains("too long ago"));
     assert!(check(Some(9), None, 0).unwrap_err().contains("no prefix"));
 }
 
 #[test]
-fn the_check_of_kills_accepts_either_end_of_operations_that_overlap() {
+fn check_of_kills_accepts_either_order_of_overlapping_operations() {
     let (mut tasks, before) = two_puts();
     tasks[0].acknowledged = vec![(3, 3_000)];
     let mut after = empty();

@@ -1,7 +1,7 @@
-//! The load under which a process is killed: what each task does, one operation after the other.
+//! The load of a process that is killed: the operations of each task, in sequence.
 //!
-//! The operations follow from the seed, so the test knows them without being told. A task has keys
-//! of its own, so the order of what happens to a key is the order of the task.
+//! The operations follow from the seed, so the test can compute them. Each task has its own keys,
+//! so the operations on a key happen in the order of the task.
 
 use std::time::SystemTime;
 
@@ -19,16 +19,16 @@ use crate::{
     faults::random,
 };
 
-/// How many tasks write at once.
+/// The number of tasks that write at the same time.
 pub(super) const TASKS: u64 = 6;
 
-/// How many keys each task has.
+/// The number of keys of each task.
 pub(super) const KEYS: u64 = 24;
 
-/// One body in twelve is as large as this, and is written in chunks.
+/// One body in twelve has this length, and is written in chunks.
 const LARGE: usize = 300 * 1024;
 
-/// What a task does in one step.
+/// The operation of a task in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     /// Stores or replaces the entry of a key.
@@ -40,7 +40,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// The operation with this number of a task, which counts from 0 in each round.
+    /// The operation of a task with this number, which counts from 0 in each round.
     pub(super) fn of(seed: u64, round: u64, task: u64, number: u64) -> Self {
         let mut state = seed ^ entry_id(round, task, number).wrapping_mul(0x2545_f491_4f6c_dd1d);
         let key = random(&mut state) % KEYS;
@@ -52,12 +52,12 @@ impl Operation {
     }
 }
 
-/// The number that an entry carries in its head and its body. No other put writes the same.
+/// The number of an entry, in its head and its body. No other put writes the same number.
 pub(super) fn entry_id(round: u64, task: u64, number: u64) -> u64 {
     (round << 40) | (task << 32) | number
 }
 
-/// The key with this number of a task.
+/// The key of a task with this number.
 pub(super) fn key_of(task: u64, number: u64) -> Key {
     key(task * 1_000 + number)
 }
@@ -88,13 +88,13 @@ pub(super) fn head_of(task: u64, id: u64) -> Head {
         .with_expires_at(Some(stored_at.saturating_add(std::time::Duration::from_secs(3_600))))
 }
 
-/// Microseconds of the machine's clock, which a child and its test have in common.
+/// The time of the machine's clock in microseconds, for the child and its test.
 pub(super) fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64
 }
 
-/// Does one operation after the other until the process is killed. Says when each begins, and when
-/// it is acknowledged.
+/// Runs one operation after the other until the process is killed. Reports when each begins, and
+/// when it is acknowledged.
 pub(super) async fn work<S: Store>(store: S, seed: u64, round: u64, task: u64) {
     for number in 0.. {
         say(&format!("begin {task} {number} {}", now()));

@@ -1,11 +1,13 @@
-//! A process that writes is killed at a random moment. The file opens again, its entries are whole,
-//! and the lost operations are the last ones.
+//! Kills a writing process at a random moment. Afterwards, the file opens, its entries are whole,
+//! and only the last operations are lost.
 //!
-//! Some tasks put, replace and remove entries, and say on a pipe when each operation begins and
-//! when it is acknowledged. The test kills the process with `SIGKILL`, opens the file and compares
-//! every entry with the operations. `LARDER_KILLS` says how often, and `LARDER_KILL_SEED` repeats
-//! the operations and the moments of a run. The file and its entries stay from kill to kill, and
-//! every second process syncs each commit.
+//! Several tasks put, replace and remove entries. They report on a pipe when each operation begins
+//! and when it is acknowledged. The test kills the process with `SIGKILL`, opens the file, and
+//! compares every entry with the operations.
+//!
+//! `LARDER_KILLS` is the number of kills, and `LARDER_KILL_SEED` repeats the operations and the
+//! moments of a run. The file and its entries stay from kill to kill, and every second process
+//! syncs each commit.
 
 mod history;
 mod load;
@@ -33,20 +35,20 @@ use crate::{
     stores::Embedded,
 };
 
-/// What tells a child its seed and its round.
+/// The variable that gives a child its seed and its round.
 const LOAD: &str = "LARDER_TEST_KILL_LOAD";
 
-/// The interval of the syncs where not every commit is synced.
+/// The interval of the syncs in rounds that do not sync each commit.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long after the interval a sync may take, on a machine with other work.
+/// The time that a sync may take after the interval, on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 for_each_store_and_files! {
-    a_kill_loses_the_last_operations_alone,
+    kill_loses_only_the_last_operations,
 }
 
-fn a_kill_loses_the_last_operations_alone<S: Embedded>(name: &str) {
+fn kill_loses_only_the_last_operations<S: Embedded>(name: &str) {
     if let Some(path) = child_path() {
         return write_until_killed::<S>(&path);
     }
@@ -72,10 +74,10 @@ fn a_kill_loses_the_last_operations_alone<S: Embedded>(name: &str) {
         lost += round.lost;
     }
     println!("{}: {kills} kills, {begun} operations, {lost} acknowledged ones lost", S::NAME);
-    assert!(begun > 10 * kills as usize, "the processes did not come to work: {begun} operations");
+    assert!(begun > 10 * kills as usize, "the processes did too little: {begun} operations");
 }
 
-/// What one kill left.
+/// The result of one kill.
 struct Round {
     state: State,
     begun: usize,
@@ -103,7 +105,7 @@ fn write_until_killed<S: Embedded>(path: &Path) {
     });
 }
 
-/// How long a process lives. Some are killed while they open the file.
+/// The time that a process lives. Some are killed while they open the file.
 fn life(seed: u64, round: u64) -> Duration {
     let mut state = seed.wrapping_add(round << 32);
     let most = match random(&mut state) % 10 {
@@ -114,7 +116,7 @@ fn life(seed: u64, round: u64) -> Duration {
     Duration::from_micros(random(&mut state) % (most * 1_000))
 }
 
-/// Lets a process write, kills it, and looks at what it left.
+/// Lets a process write, kills it, and checks the file.
 fn kill_once<S: Embedded>(
     name: &str,
     path: &Path,
@@ -146,7 +148,7 @@ fn kill_once<S: Embedded>(
     Ok(Round { state: after, begun, lost })
 }
 
-/// The whole lines of the process. The kill may have cut the last one.
+/// The complete lines of the process. The kill may have cut the last one.
 fn listen(mut output: impl BufRead) -> Vec<String> {
     let mut lines = Vec::new();
     loop {
@@ -159,12 +161,12 @@ fn listen(mut output: impl BufRead) -> Vec<String> {
     }
 }
 
-/// The operations of the tasks, from what the process said.
+/// The operations of the tasks, from the lines of the process.
 fn tasks(lines: &[String], seed: u64, round: u64) -> Result<Vec<Task>, String> {
     let mut tasks = vec![Task::default(); TASKS as usize];
     for (at, line) in lines.iter().enumerate() {
         let words: Vec<_> = line.split(' ').collect();
-        // The first line of the test program may stand before a word of the load.
+        // The first line of the test program may precede a line of the load.
         let [.., what, task, number, time] = words[..] else { continue };
         let (Ok(task), Ok(number), Ok(time)) =
             (task.parse::<u64>(), number.parse::<u64>(), time.parse())
@@ -187,7 +189,7 @@ fn tasks(lines: &[String], seed: u64, round: u64) -> Result<Vec<Task>, String> {
     Ok(tasks)
 }
 
-/// Opens the file and returns what is under each key. Every entry must be whole.
+/// Opens the file and returns the entry under each key. Every entry must be whole.
 async fn left<S: Embedded>(path: &Path) -> Result<State, String> {
     let store = S::open_file(path).map_err(|error| format!("the file does not open: {error:#}"))?;
     let mut state = history::empty();
@@ -220,7 +222,7 @@ async fn left<S: Embedded>(path: &Path) -> Result<State, String> {
         let listed = listed.len();
         return Err(format!("{entries} entries are there, {listed} listed, and {len} counted"));
     }
-    // The store takes writes again. The key is no task's.
+    // The store accepts writes again. No task uses this key.
     let (other, head) = (key_of(TASKS, 0), head_of(TASKS, 0));
     let written = put(&store, other, head, body_of(0)).await;
     written.map_err(|error| format!("no entry can be written: {error:#}"))?;

@@ -33,7 +33,7 @@ fn hyper() -> HyperClient<RequestBody<Full<Bytes>>> {
     client()
 }
 
-/// Answers `/` with its number, and `/hang` never.
+/// Answers `/` with the number of the request, and never answers `/hang`.
 fn numbers() -> Router {
     let calls = Arc::new(AtomicUsize::new(1));
     Router::new()
@@ -83,7 +83,7 @@ async fn decompression_outside_stores_compressed_and_inside_stores_plain() {
 }
 
 #[tokio::test]
-async fn a_credential_is_part_of_the_key_where_it_is_set_outside() {
+async fn credential_set_outside_is_part_of_the_key() {
     let who = async |headers: HeaderMap| {
         headers[header::AUTHORIZATION].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
     };
@@ -108,11 +108,11 @@ async fn a_credential_is_part_of_the_key_where_it_is_set_outside() {
 }
 
 #[tokio::test]
-async fn a_timeout_inside_bounds_the_origin_and_no_hit() {
+async fn timeout_inside_limits_the_origin_and_not_hits() {
     let origin = Origin::new(numbers()).await;
     let layer = private();
     get(&layer.layer(hyper()), origin.url("/")).await;
-    // It is over when it begins, unless the answer is there already.
+    // The limit ends at once, unless the answer is already there.
     let timeout = TimeoutLayer::new(Duration::ZERO);
     let inside = ServiceBuilder::new().layer(layer).layer(timeout).service(hyper());
     assert!(get(&inside, origin.url("/")).await.is_hit());
@@ -121,7 +121,7 @@ async fn a_timeout_inside_bounds_the_origin_and_no_hit() {
 }
 
 #[tokio::test]
-async fn a_timeout_outside_bounds_the_wait_for_anothers_call_as_well() {
+async fn timeout_outside_limits_the_wait_for_another_call_too() {
     let origin = Origin::new(numbers()).await;
     let layer = private();
     let leader = tokio::spawn(layer.layer(hyper()).oneshot(request(origin.url("/hang"))));
@@ -131,18 +131,18 @@ async fn a_timeout_outside_bounds_the_wait_for_anothers_call_as_well() {
         ServiceBuilder::new().layer(timeout.clone()).layer(layer.clone()).service(hyper());
     let error = outside.oneshot(request(origin.url("/hang"))).await.unwrap_err();
     assert!(error.is::<Elapsed>());
-    // Inside, there is nothing yet to bound: this one has made no call.
+    // Inside, the limit does not apply, because this request has made no call.
     let inside = ServiceBuilder::new().layer(layer.clone()).layer(timeout).service(hyper());
     let mut waits = pin!(inside.oneshot(request(origin.url("/hang"))));
     assert!(waits.as_mut().now_or_never().is_none());
-    // Long enough for the limit, were it counted.
+    // Longer than the limit, if it applied.
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(waits.as_mut().now_or_never().is_none());
     assert_eq!(origin.asked(), ["GET /hang"]);
     leader.abort();
 }
 
-/// Tries again where the origin answers 503.
+/// Retries if the origin answers 503.
 #[derive(Clone)]
 struct Again(usize);
 
@@ -164,10 +164,10 @@ impl<A: Clone, B, E> Policy<Request<A>, Response<B>, E> for Again {
     }
 }
 
-/// Inside, the cache is told of the last attempt. Outside, each attempt is a request to it, and what is stored of the
-/// first answers the others.
+/// Inside, the cache sees only the last attempt. Outside, each attempt is a request to the cache,
+/// and the stored answer to the first attempt is served to the others.
 #[tokio::test]
-async fn a_retry_belongs_inside() {
+async fn retry_belongs_inside() {
     let failures = Duration::from_secs(3600);
     let layer =
         || private().expire_statuses([(StatusCode::SERVICE_UNAVAILABLE, failures)]).unwrap();
@@ -196,7 +196,7 @@ async fn a_retry_belongs_inside() {
 }
 
 #[tokio::test]
-async fn a_limit_belongs_inside_where_a_hit_takes_no_permit() {
+async fn concurrency_limit_belongs_inside_where_hits_take_no_permit() {
     let origin = Origin::new(numbers()).await;
     let limit = ConcurrencyLimitLayer::new(1);
     let layer = private();
@@ -213,12 +213,12 @@ async fn a_limit_belongs_inside_where_a_hit_takes_no_permit() {
     let call = tokio::spawn(outside.clone().oneshot(request(origin.url("/hang"))));
     origin.is_asked().await;
     let hit = outside.oneshot(request(origin.url("/")));
-    assert!(hit.now_or_never().is_none(), "it waits for the permit");
+    assert!(hit.now_or_never().is_none(), "a hit must wait for the permit");
     call.abort();
 }
 
 #[tokio::test]
-async fn a_trace_outside_sees_hits_and_inside_what_the_origin_answers() {
+async fn trace_outside_sees_hits_and_inside_only_calls() {
     let origin = Origin::new(numbers()).await;
     let (outside, inside) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let (all, misses) = (outside.clone(), inside.clone());
@@ -237,9 +237,9 @@ async fn a_trace_outside_sees_hits_and_inside_what_the_origin_answers() {
     assert_eq!((outside.load(Ordering::SeqCst), inside.load(Ordering::SeqCst)), (3, 1));
 }
 
-/// Any body type in between: what a layer inside hands on is boxed by nobody.
+/// The layers may use any body type in between, and no body is boxed.
 #[tokio::test]
-async fn layers_on_both_sides_at_once() {
+async fn layers_work_on_both_sides_at_once() {
     let origin =
         Origin::new(Router::new().route("/", routing::get(async || AxumBody::from(TEXT)))).await;
     let layer = private();

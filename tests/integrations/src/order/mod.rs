@@ -1,5 +1,5 @@
-//! The table of `larder::guide::tower_http`: which layers go outside of the cache, and which inside.
-//! Each row has a test, which shows both orders.
+//! The table in `larder::guide::tower_http`: the layers that belong outside of the cache, and those
+//! that belong inside. Each row has a test, which shows both orders.
 
 mod client;
 mod server;

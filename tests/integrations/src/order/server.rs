@@ -33,24 +33,24 @@ fn asking(server: &Origin, name: &str, value: &str) -> request::Builder {
     Request::get(server.url("/")).header(name, value)
 }
 
-/// What the cache did, and the bytes of a gzip body or the text of another.
+/// What the cache did, and whether the body is gzip.
 async fn encoded(server: &Origin, accepted: &str) -> (String, bool) {
     let reply = fetch(asking(server, "accept-encoding", accepted)).await;
     let gzip = reply.header("content-encoding") == Some("gzip");
-    assert_eq!(gzip, reply.body.starts_with(&[0x1f, 0x8b]), "encoded once, or not at all");
+    assert_eq!(gzip, reply.body.starts_with(&[0x1f, 0x8b]), "the body is encoded at most once");
     assert!(gzip || reply.text() == TEXT);
     (reply.cache(), gzip)
 }
 
 #[tokio::test]
-async fn compression_outside_leaves_one_entry_and_inside_one_for_each_encoding() {
+async fn compression_outside_has_one_entry_and_inside_one_per_encoding() {
     let layer = shared();
     let outside = Origin::new(text().layer(layer.clone()).layer(CompressionLayer::new())).await;
     assert_eq!(encoded(&outside, "gzip").await, ("fwd=uri-miss".into(), true));
     assert_eq!(encoded(&outside, "identity").await, ("hit".into(), false));
     assert_eq!(encoded(&outside, "gzip").await, ("hit".into(), true));
     assert_eq!(len(&layer).await, 1);
-    // A part is cut from the stored whole, and left as it is.
+    // A part is taken from the stored whole, and is not encoded.
     let part = asking(&outside, "accept-encoding", "gzip").header("range", "bytes=4-8");
     let part = fetch(part).await;
     assert_eq!((part.status.as_u16(), part.text()), (206, &TEXT[4..9]));
@@ -82,7 +82,8 @@ async fn cors_outside_answers_each_origin_and_inside_stores_for_each() {
     assert_eq!(ask(&outside, "http://b.example").await, (true, allowed("http://b.example")));
     assert_eq!(ask(&outside, "http://c.example").await, (true, None));
 
-    // It says `Vary: origin`, or else the first origin would be everybody's.
+    // The layer sends `Vary: origin`. Without it, the answer to the first origin would be served to
+    // all.
     let inside = Origin::new(text().layer(cors()).layer(shared())).await;
     for (origin, answer) in [
         ("http://a.example", allowed("http://a.example")),
@@ -97,10 +98,10 @@ async fn cors_outside_answers_each_origin_and_inside_stores_for_each() {
     assert_eq!(ask(&careless, "http://b.example").await, (true, allowed("http://a.example")));
 }
 
-/// What a header that is no credential to HTTP lets in is stored for all.
+/// The cache does not know that the header is a credential, so an answer to it is stored for all.
 #[allow(clippy::result_large_err, reason = "tower-http's own type")]
 #[tokio::test]
-async fn a_check_of_requests_belongs_outside() {
+async fn request_validation_belongs_outside() {
     let check = || {
         ValidateRequestHeaderLayer::custom(|request: &mut AxumRequest| {
             if request.headers().get("x-api-key").is_some_and(|key| key == "secret") {
@@ -119,7 +120,11 @@ async fn a_check_of_requests_belongs_outside() {
     }
     assert_eq!(fetch(Request::get(outside.url("/"))).await.status, 403);
     let leaked = fetch(Request::get(inside.url("/"))).await;
-    assert_eq!((leaked.status.as_u16(), leaked.text()), (200, TEXT), "the wrong order");
+    assert_eq!(
+        (leaked.status.as_u16(), leaked.text()),
+        (200, TEXT),
+        "the wrong order leaks the response"
+    );
 }
 
 #[derive(Clone, Default)]
@@ -133,7 +138,7 @@ impl MakeRequestId for Counter {
 }
 
 #[tokio::test]
-async fn a_request_id_outside_is_each_requests_and_inside_the_stored_ones() {
+async fn request_id_outside_is_new_and_inside_is_stored() {
     let ids = || {
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(Counter::default()))
@@ -149,9 +154,10 @@ async fn a_request_id_outside_is_each_requests_and_inside_the_stored_ones() {
     }
 }
 
-/// One that says how long to keep it stands inside, for the cache to hear it; one for browsers alone, outside.
+/// A header with a lifetime for the cache belongs inside. A header for browsers only belongs
+/// outside.
 #[tokio::test]
-async fn a_response_header_inside_is_stored_and_heard() {
+async fn response_header_set_inside_is_stored_and_obeyed() {
     let set = |seconds: &'static str| {
         SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static(seconds))
     };
@@ -162,13 +168,16 @@ async fn a_response_header_inside_is_stored_and_heard() {
     let outside = Origin::new(text().layer(layer()).layer(set("max-age=60"))).await;
     for hit in [false, true] {
         assert_eq!(fetch(Request::get(inside.url("/"))).await.is_hit(), hit);
-        assert!(!fetch(Request::get(outside.url("/"))).await.is_hit(), "it was not told");
+        assert!(
+            !fetch(Request::get(outside.url("/"))).await.is_hit(),
+            "the cache does not see the header"
+        );
     }
 }
 
-/// Inside, a panic is an answer with 500, which a stale response may stand in for.
+/// Inside, a panic becomes an answer with 500. A stale response may replace it.
 #[tokio::test]
-async fn a_panic_is_caught_inside_if_a_stale_response_is_to_be_served() {
+async fn panic_must_be_caught_inside_to_serve_a_stale_response() {
     let routes = |calls: Arc<AtomicUsize>| {
         let handler = async move || match calls.fetch_add(1, Ordering::SeqCst) {
             0 => TEXT,
@@ -186,14 +195,14 @@ async fn a_panic_is_caught_inside_if_a_stale_response_is_to_be_served() {
     }
     for _ in 0..2 {
         assert_eq!(fetch(Request::get(inside.url("/"))).await.text(), TEXT);
-        // And nothing hangs behind the call that never ended.
+        // A call that panicked does not block later requests.
         assert_eq!(fetch(Request::get(outside.url("/"))).await.status, 500);
     }
 }
 
-/// Inside, a timeout is an answer with its status, which a stale response may stand in for.
+/// Inside, a timeout becomes an answer with its status. A stale response may replace it.
 #[tokio::test]
-async fn a_timeout_belongs_inside_if_a_stale_response_is_to_be_served() {
+async fn timeout_must_be_inside_to_serve_a_stale_response() {
     let routes = |calls: Arc<AtomicUsize>| {
         let handler = async move || match calls.fetch_add(1, Ordering::SeqCst) {
             0 => TEXT,
@@ -202,7 +211,7 @@ async fn a_timeout_belongs_inside_if_a_stale_response_is_to_be_served() {
         Router::new().route("/", routing::get(handler))
     };
     let layer = || shared().expire_after(Duration::ZERO).stale_if_error(Duration::from_secs(60));
-    // The first answer needs no wait, and the others would never end: how long does not matter, if it is not zero.
+    // The first answer comes at once, and the others never. So any limit works that is not zero.
     let timeout =
         || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(100));
     let inside = Origin::new(routes(Arc::default()).layer(timeout()).layer(layer())).await;
@@ -214,9 +223,10 @@ async fn a_timeout_belongs_inside_if_a_stale_response_is_to_be_served() {
     assert_eq!(fetch(Request::get(outside.url("/"))).await.status, 504);
 }
 
-/// A router has chosen its route before its layers are asked, so this one goes around it, and the cache between.
+/// A router chooses its route before its layers run. So this layer goes around the router, with the
+/// cache in between.
 #[tokio::test]
-async fn a_path_is_normalised_outside() {
+async fn path_is_normalised_outside() {
     let routes = || Router::new().route("/a", routing::get(async || TEXT));
     let ask = async |server: &Origin, path: &str| -> Reply {
         fetch(Request::get(server.url(path))).await
