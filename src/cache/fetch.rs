@@ -59,7 +59,8 @@ struct PendingResponse<ResBody: Body> {
     response: ResponseHead,
     body: ArrivedBody<ResBody>,
     requested_at: Timestamp,
-    /// Whether it ends other responses. The user's settings have a say in that, so it is asked once.
+    /// Whether it ends other responses. The user's settings have a say in that, so it is asked
+    /// once.
     ends: bool,
     /// The stored response that the call was made for.
     seen: Option<Seen>,
@@ -254,8 +255,8 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Whether [`handle_response`](Self::handle_response) may do more with a response that ends no
-    /// others than [`receive`](Self::receive) it. It freshens a `GET` by a `HEAD`, reads the body for
-    /// an `ETag`, and looks for the latest resident. The two methods have to agree.
+    /// others than [`receive`](Self::receive) it. It freshens a `GET` by a `HEAD`, reads the body
+    /// for an `ETag`, and looks for the latest resident. The two methods have to agree.
     fn needs_more_than_storing(&self, lookup: &Lookup, response: &ResponseHead) -> bool {
         let LookupKeys { primary, resident, .. } = &lookup.key;
         // Asked first: a resident that leaves the calls in flight has made a new generation.

@@ -157,8 +157,8 @@ impl<B: Store> RequestRef<'_, B> {
 
     /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
     /// if it was requested no later than `requested_at`, unless its key is `spared`: then it may be
-    /// the answer itself. Returns whether an entry was removed. The observer hears of a failure, and
-    /// what was there stays.
+    /// the answer itself. Returns whether an entry was removed. The observer hears of a failure,
+    /// and what was there stays.
     pub(super) async fn remove_superseded(
         self,
         seen: &Seen,

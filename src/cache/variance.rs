@@ -94,8 +94,8 @@ impl Placement {
     ///
     /// It becomes the resident in four cases: there is none, both are selected by the same request
     /// headers, the resident is kept for the others alone, or the response varies by more names. In
-    /// all but the second case, it begins a family of its own: variants of the old one may be older,
-    /// or lie under keys that miss a name.
+    /// all but the second case, it begins a family of its own: variants of the old one may be
+    /// older, or lie under keys that miss a name.
     pub(crate) fn of(
         primary: &Key,
         resident: Option<&Resident>,

@@ -77,8 +77,8 @@ async fn answer_to_a_bypassing_request_ends_an_older_response_in_flight() {
     assert!(stand.get("/").await.is_hit(), "a later response is stored");
 }
 
-/// The response to a `HEAD` has another tag than the stored response to the `GET`. An older `GET` in
-/// flight may have the old representation.
+/// The response to a `HEAD` has another tag than the stored response to the `GET`. An older `GET`
+/// in flight may have the old representation.
 #[tokio::test]
 async fn head_that_shows_a_change_ends_an_older_response_in_flight() {
     let gate = Gate::closed();

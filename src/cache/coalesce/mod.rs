@@ -1,8 +1,8 @@
 //! Coalescing: requests for the same response at the same time share one call to the origin.
 //!
-//! Every call whose response may be stored is registered here, whether others may join it or not. It
-//! looks here for what was removed since it began, and a removal waits here for the responses that
-//! are being published. So no call brings back what was removed. A later answer finds the call
+//! Every call whose response may be stored is registered here, whether others may join it or not.
+//! It looks here for what was removed since it began, and a removal waits here for the responses
+//! that are being published. So no call brings back what was removed. A later answer finds the call
 //! here, so that an older response is not stored over a newer one.
 //!
 //! The type of the outcome is a parameter ([`Removable`]).

@@ -1,9 +1,9 @@
 //! [`RemovalLog`]: what was removed while calls are in flight.
 //!
 //! A removal does not look for the calls that it concerns. Most of them have no response yet, so
-//! nobody knows which they are. Instead, the removal is written down here, with a number. Calls have
-//! numbers of the same order, and each looks for the removals since it began: when a request joins
-//! it, when its response arrives, and when that is about to be stored.
+//! nobody knows which they are. Instead, the removal is written down here, with a number. Calls
+//! have numbers of the same order, and each looks for the removals since it began: when a request
+//! joins it, when its response arrives, and when that is about to be stored.
 
 use std::{
     collections::HashMap,
@@ -118,8 +118,8 @@ impl RemovalLog {
         self.lock().removed.len() >= MOST
     }
 
-    /// Forgets the removals before the oldest call began. If too many are left, it forgets the older
-    /// half, and to calls that began before these, everything was removed.
+    /// Forgets the removals before the oldest call began. If too many are left, it forgets the
+    /// older half, and to calls that began before these, everything was removed.
     pub(super) fn forget(&self, oldest: u64) {
         let mut state = self.lock();
         state.removed.retain(|_, removed| removed.last > oldest);

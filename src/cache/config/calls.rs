@@ -97,8 +97,8 @@ impl<B> CacheLayer<B> {
     /// failure, but [`add_event_hook`](CacheLayer::add_event_hook) does
     /// ([`RefreshFailed`](crate::Event::RefreshFailed)).
     ///
-    /// A refresh is sent with the headers and extensions of the request that started it, without the
-    /// conditions (`If-None-Match`) of that request.
+    /// A refresh is sent with the headers and extensions of the request that started it, without
+    /// the conditions (`If-None-Match`) of that request.
     ///
     /// A refresh removes the stored response if the origin's answer ends it: an answer that forbids
     /// storing, a 3xx, 401, 403, 404, 410 or 451.

@@ -111,8 +111,8 @@ impl<B> CacheLayer<B> {
     /// revalidate it and receive a 304. Default: `false`.
     ///
     /// It applies to responses of status 200 to `GET` that are stored, if all of the body is there
-    /// when the head arrives. That is so for a handler that returns a string or bytes. The body of a
-    /// client's response often arrives after its head, and the response gets no tag. A response
+    /// when the head arrives. That is so for a handler that returns a string or bytes. The body of
+    /// a client's response often arrives after its head, and the response gets no tag. A response
     /// with a tag has it on the miss and on every hit.
     ///
     /// The tag is weak (RFC 9110 §8.8.1), since a layer around the cache may compress the body. It
@@ -240,8 +240,8 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// If a pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside other
-    /// characters of a segment.
+    /// If a pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside
+    /// other characters of a segment.
     pub fn expire_urls<P, E>(
         self,
         rules: impl IntoIterator<Item = (P, E)>,

@@ -1,4 +1,5 @@
-//! Bodies: whole, frame by frame, fed through a channel, and without the auto traits that most have.
+//! Bodies: whole, frame by frame, fed through a channel, and without the auto traits that most
+//! have.
 
 use std::{
     cell::Cell,
@@ -53,7 +54,8 @@ pub(crate) struct Sender(mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>);
 /// A body that gives what is sent, when it is sent.
 pub(crate) fn channel() -> (Sender, TestBody) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    // It is pending where nothing has been sent, and not because the runtime thinks that others should have a turn.
+    // It is pending where nothing has been sent, and not because the runtime thinks that others
+    // should have a turn.
     let body = stream::poll_fn(move |cx| pin!(unconstrained(receiver.recv())).poll(cx));
     (Sender(sender), boxed(StreamBody::new(body)))
 }

@@ -35,7 +35,8 @@ impl std::error::Error for Broken {}
 type Answer = dyn Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync;
 type Wait = dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
-/// Reads each request to its end, then answers by a closure of the request and the number of the call, from 1.
+/// Reads each request to its end, then answers by a closure of the request and the number of the
+/// call, from 1.
 #[derive(Clone)]
 pub(crate) struct Double {
     calls: Arc<AtomicUsize>,
@@ -62,7 +63,8 @@ impl Seen {
     }
 }
 
-/// What an origin says whose response has this tag: the response, or 304 to a request that names the tag.
+/// What an origin says whose response has this tag: the response, or 304 to a request that names
+/// the tag.
 pub(crate) fn tagged<B>(request: &Request<B>, tag: &str, text: &str) -> Response<TestBody> {
     let is_known = request.headers().get("if-none-match").is_some_and(|known| known == tag);
     line(if is_known { not_modified() } else { ok(text) }, "etag", tag)

@@ -45,8 +45,8 @@ impl Gate {
     }
 }
 
-/// What `future` comes to, where that needs nothing but itself: one that would wait for ever is a failure. By virtual time,
-/// that is seen at once.
+/// What `future` comes to, where that needs nothing but itself: one that would wait for ever is a
+/// failure. By virtual time, that is seen at once.
 #[track_caller]
 pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
@@ -59,8 +59,8 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// A store whose writes each pass a gate that is closed at first, or whose publications, updates, removals by version or
-/// removals by tag do.
+/// A store whose writes each pass a gate that is closed at first, or whose publications, updates,
+/// removals by version or removals by tag do.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated<S> {
     inner: S,

@@ -1,4 +1,5 @@
-//! What the tests have in common: an inner service that counts, a layer over it, bodies, origins, stores that fail.
+//! What the tests have in common: an inner service that counts, a layer over it, bodies, origins,
+//! stores that fail.
 
 mod body;
 mod double;
@@ -119,7 +120,8 @@ impl<B: Store> Stand<B> {
         self.layer.layer(self.inner.clone())
     }
 
-    /// The response, its body unread. Boxed: inside of another future, the compiler does not see that it can be sent.
+    /// The response, its body unread. Boxed: inside of another future, the compiler does not see
+    /// that it can be sent.
     pub(crate) fn call(
         &self,
         request: Request<TestBody>,

@@ -46,7 +46,8 @@ where
     Client::builder(TokioExecutor::new()).http2_only(true).build_http()
 }
 
-/// Serves by a closure of the request and its number, from 1, and counts requests. Gone when dropped.
+/// Serves by a closure of the request and its number, from 1, and counts requests. Gone when
+/// dropped.
 pub(crate) struct Origin {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
@@ -147,7 +148,8 @@ where
     (address, accepting)
 }
 
-/// Answers every request with the same bytes, whatever they are, and closes the connection. Keeps what it received.
+/// Answers every request with the same bytes, whatever they are, and closes the connection. Keeps
+/// what it received.
 pub(crate) struct RawOrigin {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Vec<u8>>>>,

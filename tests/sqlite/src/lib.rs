@@ -316,7 +316,7 @@ async fn closed_store_reports_that_it_is_closed() {
         let clone = store.clone();
         twins::every_operation_of_a_closed_store_fails(store, async |store| store.close().await)
             .await;
-        twins::is_closed(clone.vacuum().await);
+        twins::assert_closed(clone.vacuum().await);
     }
     // Closing gives up the unfinished body.
     let after = rows(&path);
