@@ -59,6 +59,7 @@ fn main() {
     wrong_content_length_reserves_little();
     a_hit_allocates_nothing();
     a_hit_through_the_layer_allocates_little();
+    a_miss_allocates_little();
     parsed_fields_are_counted();
     full_store_counts_what_it_holds();
 }
@@ -151,6 +152,40 @@ fn a_hit_through_the_layer_allocates_little() {
     assert!(each < 2 * KIB, "a hit must allocate little");
     let normalizing = layer().add_ignored_request_body_fields(["/a/b", "c"]).unwrap();
     assert_eq!(allocated_by_a_hit(normalizing), each, "the request has no body to normalise");
+}
+
+/// A miss allocates its futures, its call, a copy of the request, the entry, and the response in
+/// flight, which is one allocation with its readers and its queue.
+fn a_miss_allocates_little() {
+    const MISSES: usize = 1_000;
+    let mut stored = HeaderMap::new();
+    for name in ["content-type", "etag", "last-modified", "date", "server", "x-request-id"] {
+        stored.insert(name, HeaderValue::from_static("some value"));
+    }
+    stored.insert("vary", HeaderValue::from_static("accept-encoding"));
+    let origin = service_fn(move |_| {
+        let mut response = Response::new(http_body_util::Full::new(Bytes::from_static(b"body")));
+        *response.headers_mut() = stored.clone();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let layer = CacheLayer::private(Memory::default()).expire_after(Duration::from_secs(3600));
+    let service = layer.layer(origin);
+    let request = |number| {
+        Request::get(format!("http://example.com/a/path?with={number}"))
+            .header("host", "example.com")
+            .header("accept-encoding", "gzip, deflate, BR")
+            .body(Empty::<Bytes>::new())
+            .unwrap()
+    };
+    let requests: Vec<_> = (0..MISSES).map(request).collect();
+    let before = ALLOCATOR.total_allocated();
+    for request in requests {
+        drop(now(service.request(request)).unwrap());
+    }
+    let each = (ALLOCATOR.total_allocated() - before) / MISSES;
+    assert_eq!(now(layer.store().len()).unwrap(), MISSES as u64, "each miss must be stored");
+    println!("a miss allocates {each} bytes");
+    assert!(each < 11 * KIB, "a miss must allocate little");
 }
 
 /// Each object around the large one has its members in the wrong order. A copy at each of the 100
