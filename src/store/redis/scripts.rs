@@ -199,10 +199,14 @@ if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], AR
 return left
 ";
 
-/// Lets a body expire, unless its entry refers to it.
+/// Lets a body expire, unless its entry refers to it. A body that expires sooner anyway is not kept
+/// longer.
 const ABANDON_TEXT: &str = r"
 local h = header(KEYS[1])
-if not h or body(KEYS[1], '.', h) ~= KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
+if not h or body(KEYS[1], '.', h) ~= KEYS[2] then
+  local left = redis.call('PTTL', KEYS[2])
+  if left < 0 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
+end
 return 1
 ";
 

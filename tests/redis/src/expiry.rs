@@ -259,3 +259,22 @@ async fn entry_written_during_a_clear_keeps_its_body() {
         assert_eq!(server.ask::<i64>(&["PTTL", &body]), -1, "{name}");
     }
 }
+
+#[tokio::test]
+async fn clear_does_not_extend_the_life_of_a_removed_body() {
+    let server = Server::start();
+    let store = builder(&server).linger(Duration::from_secs(60)).connect().await.unwrap();
+    put(&store, key(1), head(), body(1, MIB)).await.unwrap();
+    store.remove(&key(1)).await.unwrap();
+    let names = keys(&server);
+    let [name] = &names[..] else { panic!("one body stays: {names:?}") };
+    server.ask::<i64>(&["PEXPIRE", name, "30000"]);
+    store.clear().await.unwrap();
+    let left = server.ask::<i64>(&["PTTL", name]);
+    assert!((1..=30_000).contains(&left), "{left}");
+    // A body that nothing refers to, and that would stay for ever, expires.
+    server.ask::<i64>(&["PERSIST", name]);
+    store.clear().await.unwrap();
+    let left = server.ask::<i64>(&["PTTL", name]);
+    assert!((30_001..=60_000).contains(&left), "{left}");
+}
