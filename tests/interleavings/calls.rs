@@ -11,11 +11,12 @@ use std::{
 use shuttle::{
     future::block_on,
     rand::{Rng, thread_rng},
+    scheduler::DfsScheduler,
     sync::Mutex,
     thread::{self, JoinHandle},
 };
 
-use super::{explore, explore_in_turn, poll_once};
+use super::{explore, explore_in_turn, poll_once, run};
 use crate::{
     follower::Followed,
     join::{Join, Role},
@@ -519,5 +520,25 @@ fn concurrent_calls_of_a_key_all_end() {
             [Join::Either, Join::MustLead, Join::Either, Join::MustLead, Join::UnlessInFlight];
         join(joins.map(first));
         assert_eq!(world.table.len(), 0);
+    });
+}
+
+/// A later call is about to store a response for the requests that join under this key. A request
+/// that comes after that does not wait for the older call.
+#[test]
+fn superseded_key_is_joined_by_nobody() {
+    run(DfsScheduler::new(Some(1), false), || {
+        const GROUP: u8 = 1;
+        let table = Arc::new(Table::<(), Settled>::new(1));
+        let join = || {
+            let generation = table.generation(&KEY);
+            table.join(&GROUP, &KEY, (), &generation, Join::Either, 2)
+        };
+        let older = join();
+        assert!(matches!(older, Role::Leader(_)));
+        assert!(matches!(join(), Role::Follower(_)));
+        let later = table.begin_detached(&GROUP, &GROUP, ());
+        assert_eq!(table.supersede(&later.id(), &KEY).len(), 0);
+        assert!(matches!(join(), Role::Leader(_)));
     });
 }

@@ -14,7 +14,7 @@ use std::{
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// If there are more marks than this, the older half is forgotten, and counts as a removal of
-/// everything. They take up to two megabytes.
+/// everything. They take up to four megabytes.
 pub(super) const MOST: usize = 16 * 1024;
 
 /// A number for something that is removed, such as a key or a tag. If two things have the same

@@ -215,8 +215,10 @@ impl<I, O: Shareable> Table<I, O> {
             Phase::Settled(outcome) => is_there(outcome),
             // Both calls were made for the same requests.
             _ if older.key == call.key => true,
-            // Its response may come to lie there, or elsewhere.
+            // Its response may come to lie there, or elsewhere. Requests that join under this key
+            // from now on require a newer one.
             _ => {
+                older.is_open &= older.key != *key;
                 older.supersede_at(key, by);
                 false
             }
