@@ -455,8 +455,14 @@ impl<D: Drive, T> Drop for Reader<D, T> {
         let state = &mut *guard;
         state.detach(self.id);
         let left = state.readers.remove(self.id);
-        // The last one drops the source, and with it what was written of the entry.
-        let source = if state.readers.is_empty() { state.source.take() } else { None };
+        // The last one drops the source, and with it what was written of the entry. It drops the
+        // chunks too: the origin's body may keep its waker, which holds all of this.
+        let source = if state.readers.is_empty() {
+            state.buffer.trim(false);
+            state.source.take()
+        } else {
+            None
+        };
         drop(guard);
         drop((left, source));
     }
