@@ -102,8 +102,10 @@ impl Observer {
             // Hooks run in the middle of other work, in destructors too, where a panic would break
             // invariants. The panic hook has reported the panic already.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(event))) {
-                // The payload may panic when it is dropped, which this guard does not catch.
-                mem::forget(payload);
+                // The payload may panic when it is dropped, and so may the payload of that panic.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                    mem::forget(payload);
+                }
                 #[cfg(feature = "tracing")]
                 log::hook_panicked(&self.name);
             }
