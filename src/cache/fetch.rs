@@ -17,7 +17,7 @@ use super::{
     peeked::Peeked,
     respond,
     store::StoragePlan,
-    tee::{Entry, Limits, Related, SharedBody, Splice, Tee, Unstarted},
+    tee::{Limits, SharedBody, Tee, Unstarted},
 };
 use crate::{
     entry::ResponseHead,
@@ -45,13 +45,6 @@ pub(super) enum Received<ResBody: Body> {
     NotStored(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// It is on its way into the store.
     Storing(response::Parts, Tee, SharedBody<ResBody::Error>),
-}
-
-/// How a response is stored.
-pub(super) struct StorageDecision {
-    pub(super) plan: StoragePlan,
-    pub(super) splice: Option<Box<Splice>>,
-    pub(super) limits: Limits,
 }
 
 /// A response that has arrived and is yet to be handled.
@@ -383,13 +376,13 @@ impl<B: Store> RequestContext<B> {
     ) -> Received<ResBody> {
         let least = body.size_hint().lower();
         let mut decision = self.storable(key, &response, least, requested_at);
-        if let Ok(StorageDecision { plan, .. }) = &mut decision
+        if let Ok((StoragePlan { entry, .. }, _)) = &mut decision
             && self.generates_etag(&response)
             && let Some(chunks) = body.whole()
         {
             // Added after the decision: it is no validator of the origin's.
             let tag = policy::generated_etag(chunks);
-            plan.head = plan.head.clone().with_field(ETAG, tag.clone());
+            entry.head = entry.head.clone().with_field(ETAG, tag.clone());
             response.add_field(ETAG, tag);
         }
         self.receive_as(key, response, body, decision, leader)
@@ -410,11 +403,10 @@ impl<B: Store> RequestContext<B> {
         response: &ResponseHead,
         least: u64,
         requested_at: Timestamp,
-    ) -> Result<StorageDecision, Refusal> {
+    ) -> Result<(StoragePlan, Limits), Refusal> {
         let now = self.cache.settings.clock.now();
         let candidate = self.candidate(key, response, requested_at, now);
-        let (plan, limits) = candidate.storable_with_body(least)?;
-        Ok(StorageDecision { plan, splice: None, limits })
+        candidate.storable_with_body(least)
     }
 
     /// Stores the response as its body is read, as decided.
@@ -423,12 +415,12 @@ impl<B: Store> RequestContext<B> {
         key: &LookupKeys,
         response: ResponseHead,
         body: ArrivedBody<ResBody>,
-        decision: Result<StorageDecision, Refusal>,
+        decision: Result<(StoragePlan, Limits), Refusal>,
         mut leader: Leader,
     ) -> Received<ResBody> {
         let cache = &self.cache;
         let (calls, observer) = (&cache.shared.calls, cache.observer());
-        let StorageDecision { plan, splice, limits } = match decision {
+        let (StoragePlan { entry, related }, limits) = match decision {
             Ok(decision) => decision,
             Err(refusal) => {
                 let status = response.status;
@@ -449,10 +441,6 @@ impl<B: Store> RequestContext<B> {
             ArrivedBody::Unread(body) => Peeked::unread(body),
             ArrivedBody::Peeked(peeked) => peeked,
         };
-        let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
-            plan;
-        let entry = Entry { key: stored_under, call_key, head, names };
-        let related = Related { resident_update, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Unstarted::new(handle, budget, entry, related, body, limits);
         let tee = unstarted.tee.clone();

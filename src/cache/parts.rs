@@ -18,11 +18,11 @@ use super::{
     body::ResponseBody,
     bypass::{DetachedCall, passed, report_failure},
     context::{AnyBody, Origin, OriginBody, RequestContext, RequestRef, Upstream},
-    fetch::{Received, StorageDecision},
+    fetch::Received,
     lookup::{Found, Lookup, LookupKeys, Seen, Selected, read},
     outcome::Leader,
     respond,
-    store::{BroughtBy, varies_anew},
+    store::{BroughtBy, StoragePlan, varies_anew},
     tee::{Limits, Splice},
 };
 use crate::{
@@ -271,7 +271,7 @@ impl<B: Store> RequestContext<B> {
         new: &response::Parts,
         union: Union,
         requested_at: Timestamp,
-    ) -> Result<StorageDecision, Refusal> {
+    ) -> Result<(StoragePlan, Limits), Refusal> {
         let old = stored.map(|hit| &*hit.head);
         let combined = policy::combined_head(old, new, &union);
         let own = key.entry;
@@ -287,16 +287,16 @@ impl<B: Store> RequestContext<B> {
         let combined = ResponseHead::new(combined, now);
         let mut candidate = self.candidate(key, &combined, requested_at, now);
         candidate.by = BroughtBy::Parts(old);
-        let plan = candidate.storable()?;
-        if !union.is_whole() && plan.key != own {
+        let mut plan = candidate.storable()?;
+        if !union.is_whole() && plan.entry.key != own {
             return Err(Refusal::Vary);
         }
-        let splice = stored.map(|hit| {
+        plan.related.splice = stored.map(|hit| {
             let leads_to_others = hit.head.others().is_some();
             Box::new(Splice { key: own, version: hit.version, union, leads_to_others })
         });
         let (max, check) = (self.cache.settings.max_body, ResponseCheck::default());
         let limits = Limits { expected: Some(union.new), max, check };
-        Ok(StorageDecision { plan, splice, limits })
+        Ok((plan, limits))
     }
 }

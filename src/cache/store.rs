@@ -8,7 +8,7 @@ use super::{
     lookup::LookupKeys,
     no_vary_search,
     settings::Settings,
-    tee::Limits,
+    tee::{Entry, Limits, Related},
     variance::{Placement, ResidentUpdate, selector},
 };
 use crate::{
@@ -44,16 +44,8 @@ pub(crate) enum BroughtBy<'a> {
 /// What is stored of a response, and where.
 #[derive(Debug)]
 pub(crate) struct StoragePlan {
-    pub(crate) key: Key,
-    /// The key under which requests for it join calls.
-    pub(crate) call_key: Key,
-    pub(crate) head: Head,
-    /// The request headers that select it, if it varies.
-    pub(crate) names: Option<VaryNames>,
-    /// The change of the resident that leads to it, if it lies beside one.
-    pub(crate) resident_update: Option<Box<ResidentUpdate>>,
-    /// The annotations that lead to it from other URLs.
-    pub(crate) annotations: Vec<(Key, Head)>,
+    pub(crate) entry: Entry,
+    pub(crate) related: Related,
 }
 
 impl<B> RequestContext<B> {
@@ -129,7 +121,10 @@ impl Candidate<'_> {
             _ => head,
         };
         let annotations = no_vary_search::annotations(settings, request, self.url, &head, now);
-        Ok(StoragePlan { key, call_key, head, names, resident_update, annotations })
+        Ok(StoragePlan {
+            entry: Entry { key, call_key, head, names },
+            related: Related { resident_update, annotations, splice: None },
+        })
     }
 
     fn limits(&self, least: u64) -> Result<Limits, Refusal> {

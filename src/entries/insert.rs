@@ -118,7 +118,7 @@ impl<B: Store> Entries<B> {
         let candidate =
             Candidate { settings, url, exchange, key: &lookup_key, by: BroughtBy::User };
         let plan = candidate.storable().map_err(refused)?;
-        let key = plan.key;
+        let key = plan.entry.key;
         let expected = if request.method == Method::HEAD {
             None
         } else {
@@ -127,17 +127,17 @@ impl<B: Store> Entries<B> {
 
         // The responses in flight are older.
         let calls = &self.layer.inner.shared.calls;
-        match &plan.names {
+        match &plan.entry.names {
             None => calls.invalidate_key(&key).await,
             Some(_) => {
                 let (recipe, primary) = (&settings.recipe, &lookup_key.primary);
                 let variant = |names: &[_]| recipe.variant(primary, names, &request.headers);
-                calls.invalidate_selected(primary, &plan.call_key, &key, variant).await;
-                calls.announce_variant(primary, plan.head.keep_until());
+                calls.invalidate_selected(primary, &plan.entry.call_key, &key, variant).await;
+                calls.announce_variant(primary, plan.entry.head.keep_until());
             }
         }
-        let others_before = plan.head.others();
-        let mut writer = self.store().put(&key, plan.head).await?;
+        let others_before = plan.entry.head.others();
+        let mut writer = self.store().put(&key, plan.entry.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|error| invalid("the body failed").with_source(error))?;
@@ -152,7 +152,7 @@ impl<B: Store> Entries<B> {
         if expected.is_some_and(|expected| expected != len) {
             return Err(invalid("the length of the body differs from its Content-Length"));
         }
-        if let Some(resident_update) = plan.resident_update
+        if let Some(resident_update) = plan.related.resident_update
             && !resident_update.write(&self.layer.inner.handle).await?
         {
             let message = "the response that leads to the variants of this URL was just removed";
@@ -170,7 +170,7 @@ impl<B: Store> Entries<B> {
             // After a failure, the other variants are fetched anew.
             drop(update.write(&self.layer.inner.handle).await);
         }
-        self.layer.inner.handle.put_annotations(plan.annotations).await;
+        self.layer.inner.handle.put_annotations(plan.related.annotations).await;
         Ok(key)
     }
 

@@ -82,19 +82,11 @@ async fn answer_to_a_bypassing_request_ends_an_older_response_in_flight() {
 #[tokio::test]
 async fn head_that_shows_a_change_ends_an_older_response_in_flight() {
     let gate = Gate::closed();
-    let opened = gate.clone();
     let inner = Double::new(|request, _| match *request.method() {
         Method::HEAD => line(ok(""), "etag", "\"b\""),
         _ => line(ok("old"), "etag", "\"a\""),
     });
-    let inner = inner.waiting(move |call| {
-        let gate = opened.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let stand = Stand::new(inner).with(|layer| layer.http_rules().expire_after(Duration::MAX));
     stand.get("/").await;
     let mut older = pin!(stand.ask(get("/").extension(CacheOptions::new().force_refresh(true))));
@@ -110,16 +102,8 @@ async fn head_that_shows_a_change_ends_an_older_response_in_flight() {
 #[tokio::test]
 async fn resident_of_a_call_that_was_taken_over_leads_to_variants_stored_meanwhile() {
     let gate = Gate::closed();
-    let opened = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
-    let inner = inner.waiting(move |call| {
-        let gate = opened.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     // The stale resident stays of use.
     let stand = Stand::new(inner)
         .with(|layer| layer.expire_after(Duration::from_secs(60)).stale_if_error(Duration::MAX));
@@ -161,15 +145,7 @@ async fn answer_that_a_follower_has_stored_is_not_removed_as_ended() {
         let response = if call == 1 { ok("old") } else { status(404) };
         line(response, "cache-control", "max-age=60")
     });
-    let opened = gate.clone();
-    let inner = inner.waiting(move |call| {
-        let gate = opened.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let stand = Stand::over(store.clone(), inner).with(|layer| layer.http_rules());
     stand.get("/").await;
     stand.clock.advance(Duration::from_secs(60));

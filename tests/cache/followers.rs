@@ -252,19 +252,11 @@ async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
 #[tokio::test]
 async fn refreshing_follower_calls_the_origin_if_its_call_fails_in_a_removal() {
     let gate = Gate::closed();
-    let second = gate.clone();
     let inner = Double::fallible(|_, call| match call {
         2 => Err(Broken("down")),
         _ => Ok(ok(call.to_string())),
     });
-    let stand = Stand::new(inner.waiting(move |call| {
-        let gate = second.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    }));
+    let stand = Stand::new(inner.nth_behind(2, &gate));
     assert_eq!(stand.get("/").await.text(), "1");
     let ask = || with(CacheOptions::new().refresh(true));
     let mut leader = pin!(stand.error(ask()));

@@ -126,16 +126,8 @@ async fn follower_from_before_a_removal_takes_over_a_failed_call() {
 #[tokio::test]
 async fn request_after_a_removal_does_not_get_a_refresh_begun_before_it() {
     let gate = Gate::closed();
-    let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "surrogate-key", "news"));
-    let inner = inner.waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let secs = Duration::from_secs;
     let stand = Stand::new(inner).with(|layer| {
         let layer = layer.add_tag_headers(["surrogate-key"]).unwrap();
@@ -232,16 +224,8 @@ async fn many_unrelated_removals_do_not_affect_a_call() {
 #[tokio::test]
 async fn many_variants_stored_meanwhile_do_not_affect_a_call() {
     let gate = Gate::closed();
-    let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
-    let inner = inner.waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let stand = Stand::new(inner);
     stand.ask(get("/").header("x-a", "first")).await;
     let mut caller = Box::pin(stand.ask(get("/").header("x-a", "slow")));

@@ -118,19 +118,11 @@ async fn older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored() {
 async fn older_call_for_a_variant_does_not_overwrite_what_no_longer_varies() {
     for (n, vary) in (0..8).flat_map(|n| [(n, None), (n, Some("authorization"))]) {
         let gate = Gate::closed();
-        let behind = gate.clone();
         let inner = Double::new(move |_, call| match if call == 1 { Some("x-a") } else { vary } {
             Some(vary) => line(ok(call.to_string()), "vary", vary),
             None => ok(call.to_string()),
         });
-        let inner = inner.waiting(move |call| {
-            let gate = behind.clone();
-            async move {
-                if call == 2 {
-                    gate.pass().await;
-                }
-            }
-        });
+        let inner = inner.nth_behind(2, &gate);
         let stand = Stand::new(inner).with(|layer| layer.expire_after(Duration::from_secs(10)));
         let ask = |value: usize| get("/").header("x-a", value.to_string());
         assert_eq!(stand.ask(ask(n)).await.stored(), Stored::Yes);
@@ -151,19 +143,11 @@ async fn older_call_for_a_variant_does_not_overwrite_what_no_longer_varies() {
 #[tokio::test]
 async fn older_call_does_not_overwrite_what_a_later_304_freshened() {
     let gate = Gate::closed();
-    let behind = gate.clone();
     let inner = Double::new(|request, call| match call {
         2 => line(ok("2"), "etag", "\"b\""),
         _ => tagged(&request, "\"a\"", &call.to_string()),
     });
-    let inner = inner.waiting(move |call| {
-        let gate = behind.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let store = Gated::at_update(Memory::default());
     let stand =
         Stand::over(store.clone(), inner).with(|layer| layer.expire_after(Duration::from_secs(10)));

@@ -96,16 +96,8 @@ async fn variant_being_published_is_removed_by_its_request() {
 #[tokio::test]
 async fn removal_by_request_removes_no_other_variant() {
     let gate = Gate::closed();
-    let waits = gate.clone();
     let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "accept-language"));
-    let inner = inner.waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 3 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(3, &gate);
     let stand = Stand::new(inner);
     stand.ask(asking("resident")).await;
     stand.ask(asking("a")).await;
@@ -123,15 +115,8 @@ async fn removal_by_request_removes_no_other_variant() {
 #[tokio::test]
 async fn variant_removed_while_it_is_revalidated_stays_removed() {
     let gate = Gate::closed();
-    let (versions, waits) = (Versions::default(), gate.clone());
-    let inner = versions.origin().waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 3 {
-                gate.pass().await;
-            }
-        }
-    });
+    let versions = Versions::default();
+    let inner = versions.origin().nth_behind(3, &gate);
     let stand = over(Memory::default(), inner);
     stand.ask(asking("a")).await;
     stand.ask(asking("b")).await;

@@ -63,15 +63,7 @@ fn origin(gate: &Gate) -> (Sender, Double) {
         },
         _ => ok(""),
     });
-    let gate = gate.clone();
-    let inner = inner.waiting(move |call| {
-        let gate = gate.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, gate);
     (sender, inner)
 }
 

@@ -63,15 +63,7 @@ async fn a_403_removes_an_older_response_that_was_stored_after_its_lookup() {
             2 => status(403),
             _ => ok(call.to_string()),
         });
-        let second = gate.clone();
-        let stand = Stand::new(inner.waiting(move |call| {
-            let gate = second.clone();
-            async move {
-                if call == 2 {
-                    gate.pass().await;
-                }
-            }
-        }));
+        let stand = Stand::new(inner.nth_behind(2, &gate));
         let older = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
         let mut newer = pin!(stand.ask(forced_refresh()));
         assert!(newer.as_mut().now_or_never().is_none());
@@ -140,19 +132,11 @@ async fn older_variant_hides_no_newer_response_that_does_not_vary() {
 #[tokio::test]
 async fn removal_by_request_includes_calls_whose_response_does_not_vary() {
     let gate = Gate::closed();
-    let second = gate.clone();
     let inner = Double::new(|_, call| match call {
         1 => varies(ok("1")),
         _ => ok(call.to_string()),
     });
-    let stand = Stand::new(inner.waiting(move |call| {
-        let gate = second.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    }));
+    let stand = Stand::new(inner.nth_behind(2, &gate));
     let ask = |value| get("/").header("x-a", value);
     assert_eq!(stand.ask(ask("1")).await.text(), "1");
     let mut older = pin!(stand.ask(ask("2")));
@@ -167,20 +151,12 @@ async fn removal_by_request_includes_calls_whose_response_does_not_vary() {
 #[tokio::test]
 async fn private_answer_to_a_coalesced_call_removes_the_stored_response() {
     let gate = Gate::closed();
-    let second = gate.clone();
     let inner = Double::new(|_, call| match call {
         1 => line(ok("old"), "cache-control", "max-age=60"),
         2 => line(ok("private"), "cache-control", "private, max-age=60"),
         _ => line(ok(call.to_string()), "cache-control", "max-age=60"),
     });
-    let inner = inner.waiting(move |call| {
-        let gate = second.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    let inner = inner.nth_behind(2, &gate);
     let stand =
         Stand::shared(inner).with(|layer| layer.http_rules().stale_if_error(StaleLimit::Unlimited));
     assert_eq!(stand.get("/").await.text(), "old");

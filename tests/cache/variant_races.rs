@@ -117,7 +117,6 @@ async fn variants_that_replace_an_expired_resident_at_once_are_all_found() {
 /// answered with a new response or with a 304.
 async fn store_a_variant_while_the_resident_is_fetched(is_new: bool) {
     let gate = Gate::closed();
-    let waits = gate.clone();
     let inner = Double::new(move |request, call| {
         let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
         let response = match call {
@@ -126,14 +125,7 @@ async fn store_a_variant_while_the_resident_is_fetched(is_new: bool) {
         };
         line(line(response, "vary", "accept-language"), "etag", "\"a\"")
     })
-    .waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    .nth_behind(2, &gate);
     let stand = Stand::over(Memory::default(), inner).with(|layer| layer.expire_after(SECOND * 10));
     stand.ask(lang("de")).await;
     stand.clock.advance(SECOND * 10);
@@ -168,21 +160,13 @@ async fn replaced_resident_leads_to_a_variant_that_was_stored_meanwhile() {
 #[tokio::test]
 async fn no_store_answer_keeps_out_an_older_response_that_no_longer_varies() {
     let gate = Gate::closed();
-    let waits = gate.clone();
     let inner = Double::new(|_, call| match call {
         1 => line(line(ok("de"), "vary", "accept-language"), "cache-control", "max-age=10"),
         2 => line(ok("for all"), "cache-control", "max-age=10"),
         3 => line(line(ok("never"), "vary", "accept-language"), "cache-control", "no-store"),
         _ => line(ok("new"), "cache-control", "max-age=10"),
     })
-    .waiting(move |call| {
-        let gate = waits.clone();
-        async move {
-            if call == 2 {
-                gate.pass().await;
-            }
-        }
-    });
+    .nth_behind(2, &gate);
     let stand = Stand::new(inner).with(|layer| layer.http_rules());
     stand.ask(lang("de")).await;
     stand.clock.advance(SECOND * 10);
@@ -202,20 +186,12 @@ async fn no_store_answer_keeps_out_an_older_response_that_no_longer_varies() {
 async fn resident_that_was_lost_meanwhile_leads_to_no_older_variant() {
     for is_evicted in [true, false] {
         let gate = Gate::closed();
-        let waits = gate.clone();
         let inner = Double::new(|request, call| {
             let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
             let response = ok(format!("{language}{call}"));
             if call == 4 { response } else { line(response, "vary", "accept-language") }
         })
-        .waiting(move |call| {
-            let gate = waits.clone();
-            async move {
-                if call == 3 {
-                    gate.pass().await;
-                }
-            }
-        });
+        .nth_behind(3, &gate);
         let stand = Stand::new(inner);
         let key = stand.ask(lang("de")).await.cache.key().unwrap();
         stand.ask(lang("en")).await;
@@ -272,7 +248,6 @@ async fn head_joins_no_call_that_freshens_another_variant_of_the_get() {
 async fn head_removes_a_variant_with_another_etag_beside_a_resident_in_flight() {
     for (tag, expected) in [("\"old\"", Outcome::Hit), ("\"new\"", Outcome::Miss(Miss::Variant))] {
         let gate = Gate::closed();
-        let waits = gate.clone();
         let (to_de, de_body) = channel();
         let bodies = Arc::new(Mutex::new(VecDeque::from([de_body])));
         let inner = Double::new(move |request, call| {
@@ -284,14 +259,7 @@ async fn head_removes_a_variant_with_another_etag_beside_a_resident_in_flight() 
             let response = line(Response::new(body), "vary", "accept-language");
             line(line(response, "etag", tag), "cache-control", "max-age=100")
         })
-        .waiting(move |call| {
-            let gate = waits.clone();
-            async move {
-                if call == 1 {
-                    gate.pass().await;
-                }
-            }
-        });
+        .nth_behind(1, &gate);
         let stand = Stand::new(inner).with(|layer| layer.http_rules());
         let heading = lang("en").method(Method::HEAD).body(empty()).unwrap();
         let mut heading = Box::pin(stand.call(heading));

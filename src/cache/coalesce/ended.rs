@@ -10,9 +10,10 @@ const SLOTS: usize = 1024;
 
 /// The keys for which nothing is left to end.
 ///
-/// What an answer ends lies under several keys: those of `GET`, `HEAD` and parts. So everything
-/// that is stored is counted by the primary key of the `GET`, and a key is remembered with that
-/// count. A key that is forgotten costs reads for nothing.
+/// What an answer ends lies under several keys: those of `GET`, `HEAD` and parts. So all that is
+/// stored under these is counted by the primary key of the `GET`, and a key is remembered with that
+/// count. What other processes store is not counted. A key that is forgotten costs reads for
+/// nothing.
 pub(crate) struct Ended {
     fingerprints: Box<[AtomicU64]>,
     stored: Box<[AtomicU64]>,

@@ -58,7 +58,7 @@ impl<I, O: Shareable> Leader<I, O> {
 
     /// What a call that began after this one has brought in place of its response, if that is for
     /// the requests that join under `key`. Without a key, whatever the response is.
-    pub(crate) fn superseded(&self, key: Option<&O::Key>) -> Option<Newer> {
+    pub(crate) fn newer(&self, key: Option<&O::Key>) -> Option<Newer> {
         self.change(|call| call.superseded_at(key)).0
     }
 

@@ -246,7 +246,7 @@ impl<O: Removable> Calls<O> {
     }
 
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
-    /// next requests do not wait for each other. The status of a failure of the origin is not.
+    /// next requests do not wait for each other. A failure of the origin is not likely to persist.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, is_failure: bool) {
         let is_transient = refusal == Refusal::Status && is_failure;
         if refusal.is_persistent() && !is_transient {
@@ -296,7 +296,7 @@ impl<O: Removable> Leader<O> {
     /// Why its response must not be stored for the requests that join under `call_key`, if a later
     /// call is the reason. Without a key, the later call has to concern all of its responses.
     pub(crate) fn superseded(&self, call_key: Option<&Key>) -> Option<Refusal> {
-        self.leader.superseded(call_key).map(|by| match by {
+        self.leader.newer(call_key).map(|by| match by {
             Newer::Response => Refusal::Superseded,
             Newer::End => Refusal::Ended,
         })

@@ -186,7 +186,7 @@ impl<I, O: Shareable> Table<I, O> {
     /// Supersedes the older responses for `key`: the response of `call` is about to be stored for
     /// the requests that join under this key. Returns the outcomes that are on their way there,
     /// which the caller has to keep out of the store. A call without an outcome learns of it when
-    /// it settles.
+    /// it settles. If requests join it under this key, nobody joins it any more.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
         self.supersede_where(call, key, Newer::Response, |outcome| {
             outcome.stored_for() == Some(key)

@@ -1,7 +1,7 @@
-//! [`Tee`]: a response whose body is on its way into the store. Its call refers to it, and so do
-//! the readers of its body, and what reads and writes that body.
+//! [`Tee`]: a response whose body is on its way into the store. Its call, the readers of its body
+//! and its source refer to it.
 //!
-//! All of it is one allocation. The [`Queue`] has one consumer and keeps no waker: the
+//! It is one allocation, with its readers and the queue of its writer. The [`Queue`] has one consumer and keeps no waker: the
 //! [`Source`](super::source::Source) fills it, and polls the writer with each step.
 
 use std::{
@@ -50,6 +50,7 @@ pub(crate) struct EntryInFlight {
 }
 
 /// What is stored of a response, except its body, and where.
+#[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
     /// The key under which requests for it join calls.

@@ -125,11 +125,16 @@ impl Double {
 
     /// The first call waits at `gate`.
     pub(crate) fn first_behind(self, gate: &Gate) -> Self {
+        self.nth_behind(1, gate)
+    }
+
+    /// The call of this number waits at `gate`.
+    pub(crate) fn nth_behind(self, nth: usize, gate: &Gate) -> Self {
         let gate = gate.clone();
         self.waiting(move |call| {
             let gate = gate.clone();
             async move {
-                if call == 1 {
+                if call == nth {
                     gate.pass().await;
                 }
             }

@@ -1,6 +1,9 @@
 //! The event hook: the events that it receives, their order, and the effects that it cannot have.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use http::Request;
 use larder::{
@@ -140,6 +143,29 @@ async fn panicking_hook_changes_nothing() {
     let warned = captured.lines("event hook panicked");
     assert_eq!(warned.len(), told, "each panic is logged once");
     assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
+}
+
+/// What a hook panics with. Its drop is counted, and panics too.
+struct Payload(Arc<AtomicUsize>);
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        std::panic::panic_any("on purpose, in the drop");
+    }
+}
+
+#[tokio::test]
+async fn payload_of_a_panicking_hook_is_dropped_although_that_panics() {
+    let (dropped, told) = (Arc::<AtomicUsize>::default(), Told::default());
+    let counter = dropped.clone();
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        let layer = layer.add_event_hook(move |_| std::panic::panic_any(Payload(counter.clone())));
+        listening(layer, &told)
+    });
+    assert_eq!(stand.get("/").await.text(), "1");
+    let told = take(&told).len();
+    assert!(told > 0 && dropped.load(SeqCst) == told, "each event's payload is dropped");
 }
 
 #[tokio::test]
